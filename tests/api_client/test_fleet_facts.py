@@ -83,7 +83,7 @@ def test_defaults_that_decide_something_are_said():
     shown = facts(nodes={"min": 0, "max": None})
     assert shown["nodes"] == "0.."
     assert shown["target"] == "0"
-    assert shown["spot policy"] == "on-demand"
+    assert shown["spot policy"] == "on-demand (default)"
     assert shown["backends"] == "any"
     assert shown["idle duration"] == "3d (default)"
     assert shown["retry"] == "off"

@@ -60,7 +60,7 @@ def _placement(fleet: Fleet, config: Mapping[str, Any]) -> Iterator[Fact]:
 def _cost(fleet: Fleet, config: Mapping[str, Any]) -> Iterator[Fact]:
     if fleet.kind == "ssh":
         return
-    yield "spot policy", str(config.get("spot_policy", "on-demand"))
+    yield "spot policy", str(config.get("spot_policy", "on-demand (default)"))
     yield "reservation", str(config.get("reservation", "none"))
     for key, label in (
         ("backends", "backends"),
