@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from dstack_api_client.edits.base.difference import difference
-from dstack_api_client.edits.outlook.dryrun import DryRun, dry_run_here
+from dstack_api_client.edits.outlook.dryrun import DryRun, ReplicaOutlook, dry_run_here
 from dstack_api_client.edits.outlook.retrying import DEFAULT_DURATION, Retry, retry_of
 from dstack_api_client.edits.outlook.warnings import PlanWarning, Risk, warnings_of
 from dstack_api_client.edits.plan.surging import rolled_groups, surges
@@ -150,6 +150,19 @@ def test_replicas_that_are_rolled_out_do_not_stay() -> None:
     of_back = sum(row.group == "back" for row in back.replicas)
     assert (back.count("replace"), back.count("stay")) == (of_back, stays - of_back)
     assert of_back
+
+
+def test_a_reason_that_another_one_contains_is_told_once() -> None:
+    edit, snapshot = _grouped()
+    told = outlook(edit, snapshot)
+    whys = ["near has no room", "near has no room; far has no room", "near has no room"]
+    rows = [
+        ReplicaOutlook(number, "back", True, None, "pending", None, None, why)
+        for number, why in enumerate(whys)
+    ]
+    found = warnings_of(edit, replace(told, replicas=tuple(rows)), snapshot, now=NOW)
+    (line,) = [warning.line for warning in found if warning.key == "kill-trap"]
+    assert "3 replicas can't start (near has no room; far has no room), and" in line
 
 
 def test_what_the_server_has_no_offer_for_can_not_start() -> None:

@@ -293,7 +293,11 @@ def test_a_worker_that_can_not_be_reached_is_none_on_every_list() -> None:
     none = (["prefill"], ", no prefill worker")
     for snapshot, parts, said in ((there, [], ""), (lost, *none), (cut, *none)):
         assert services.cells(services.Known(service, None), snapshot)[8] == f"smg ready{said}"
-        assert f"5 of 5 workers ready{said}, read" in router.line(view, service, snapshot)
+        # The router itself counts it, so that the line says what is meant.
+        meant = f"{said} can be reached" if parts else ""
+        assert f"5 of 5 workers ready{meant}, read" in router.line(view, service, snapshot)
+        head = table.head(view, Looks(NOW), lost_parts(snapshot, service))
+        assert meant.lstrip(", ") in "  ".join(part.plain for part in head)
         assert router.item(view, service, snapshot)["lacking_roles"] == parts
         (worker,) = (each for each in snapshot.replicas.values() if each.group == "prefill")
         assert replicas.cells(worker, snapshot)[6] == ("unreachable" if parts else "running")

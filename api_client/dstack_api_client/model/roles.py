@@ -53,3 +53,15 @@ def named(lacked: Iterable[str], *, briefly: bool = False) -> str:
     """`no prefill and no decode worker`; without the last word where it is said briefly."""
     roles = " and ".join(f"no {role}" for role in lacked)
     return roles if briefly else f"{roles} worker"
+
+
+def beside_the_count(lost: Iterable[str], lacking: Collection[str]) -> str:
+    """`no prefill worker`, where a router's count of ready workers stands beside it.
+
+    Args:
+        lost: The parts that no worker plays.
+        lacking: Those for which the router itself has no ready worker. It may still call one ready
+            that dstack can't reach.
+    """
+    lost = tuple(lost)
+    return named(lost) if set(lost) <= set(lacking) else f"{named(lost)} can be reached"

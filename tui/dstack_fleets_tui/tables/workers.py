@@ -9,7 +9,7 @@ from textual.content import Content
 
 from dstack_api_client.model.labels import counted, listed, replica_name
 from dstack_api_client.model.replica import Replica, ReplicaKey
-from dstack_api_client.model.roles import named
+from dstack_api_client.model.roles import beside_the_count
 from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync, Worker
 from dstack_fleets_tui.tables import trends
 from dstack_fleets_tui.tables.looks import Looks
@@ -156,7 +156,7 @@ def head(view: RouterView, looks: Looks, lost: Sequence[str] = ()) -> list[Conte
     elif view.expected:
         parts.append(literal(f"{counted(view.expected, 'worker')} expected"))
     if lost:
-        parts.append(literal(named(lost), style_of("bad")))
+        parts.append(literal(beside_the_count(lost, view.lacking), style_of("bad")))
     dim = style_of("dim")
     if view.status is RouterStatus.NOT_MANAGED:
         return parts  # nobody asks it

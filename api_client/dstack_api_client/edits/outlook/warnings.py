@@ -168,7 +168,10 @@ def _of_pending(
     pending: Sequence[ReplicaOutlook], outlook: DryRun, retry: Retry, now: datetime
 ) -> PlanWarning:
     """What comes of replicas for which there is no room."""
-    why = one_line("; ".join(filter(None, dict.fromkeys(row.why for row in pending)))) or "no room"
+    whys = dict.fromkeys(row.why for row in pending)
+    # A group with more lanes than another gives the other's reason too.
+    wider = (each for each in whys if not any(each != more and each in more for more in whys))
+    why = one_line("; ".join(filter(None, wider))) or "no room"
     surging = sum(row in outlook.surges for row in pending)
     extra = ""
     if surging:

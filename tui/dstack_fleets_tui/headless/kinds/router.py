@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dstack_api_client.analysis.health import lost_parts
 from dstack_api_client.model.labels import counted, replica_name
-from dstack_api_client.model.roles import named
+from dstack_api_client.model.roles import beside_the_count
 from dstack_api_client.model.router import RouterView, Worker
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
@@ -92,7 +92,7 @@ def line(view: RouterView, service: Service, snapshot: Snapshot) -> str:
     if way is not None:
         text += f", {view.ready} of {counted(view.expected, 'worker')} ready"
     if lost := lost_parts(snapshot, service):
-        text += f", {named(lost)}"
+        text += f", {beside_the_count(lost, view.lacking)}"
     if way is not None and view.observed_at is not None:
         text += f", read {way} {age(view.observed_at, snapshot.observed_at)} ago"
     return f"{text}. {view.message}".rstrip()
