@@ -52,16 +52,31 @@ def test_a_fleet_that_names_no_backend_has_those_of_its_project(
     assert problem.text == "0 of at least 1 node" + (f": {text}" if text else "")
 
 
+_ROOM = "It is restored as soon as the fleet has room."
+
+
 @pytest.mark.parametrize(
-    ("code", "hint"),
+    ("code", "room", "hint"),
     [
-        ("reclaiming", "It is restored once the replica that gives way has moved."),
-        ("below_minimum", "It is restored as soon as the fleet has room."),
+        ("reclaiming", 0, "It is restored once the replica that gives way has moved."),
+        ("below_minimum", 0, _ROOM),
+        ("below_minimum", None, _ROOM),
+        (
+            "below_minimum",
+            2,
+            "The fleet has room: it is restored once no replica of the service starts or stops.",
+        ),
     ],
 )
-def test_a_minimum_that_another_service_gives_way_to(code: str, hint: str) -> None:
+def test_what_restores_a_minimum(code: str, room: int | None, hint: str) -> None:
     cause = "being restored, replica 3 of batch gives way and moves to b"
-    short = projects.lane("a", min_replicas=1, deficit=1, code=code, cause=cause)
-    shot = projects.chat(projects.replica(0), placements=[projects.placement(short)])
-    found = [each for each in problems_of(shot, projects.NOW) if each.key.startswith("baseline:")]
-    assert [(each.text, each.hint) for each in found] == [(f"a: baseline 0 of 1: {cause}", hint)]
+    short = projects.lane("a", min_replicas=1, deficit=1, code=code, cause=cause, room=room)
+    cooling = replace(short, cooldown_until=projects.NOW)
+    for lane, said in ((short, hint), *([(cooling, _ROOM)] if room else [])):
+        shot = projects.chat(projects.replica(0), placements=[projects.placement(lane)])
+        found = [
+            each for each in problems_of(shot, projects.NOW) if each.key.startswith("baseline:")
+        ]
+        assert [(each.text, each.hint) for each in found] == [
+            (f"a: baseline 0 of 1: {cause}", said)
+        ]

@@ -244,6 +244,9 @@ def _hint_of_minimum(lane: LanePlacement | FleetRow, *, fewer: bool) -> str:
         return "Fewer replicas are desired than the minimums add up to."
     if lane.code == Code.RECLAIMING:
         return "It is restored once the replica that gives way has moved."
+    if isinstance(lane, LanePlacement) and lane.room and lane.cooldown_until is None:
+        # Replicas are moved one at a time, and not while another starts.
+        return "The fleet has room: it is restored once no replica of the service starts or stops."
     return "It is restored as soon as the fleet has room."
 
 
