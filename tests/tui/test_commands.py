@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 from textual.command import CommandList, CommandPalette
 
 from dstack_api_client.trends.trend import Kind
@@ -134,3 +137,17 @@ async def test_the_palette_finds_names_by_letters_and_says_keys():
         # What a command needs a name for says so, whichever way it is asked for.
         app.screen.action_do("replica")
         await until(lambda: app.said.log[-1].message.startswith("Write SERVICE/NUMBER after it"))
+
+
+@pytest.mark.parametrize("command", ["open", "services", "fleets", "replica", "logs", "stop"])
+async def test_a_name_that_was_not_read_yet_is_not_said_to_be_none(command):
+    for complete, said in (
+        (False, "nope is not in what was read of main so far."),
+        (True, "There is no"),
+    ):
+        app = app_on(GivenFeed(live(replace(SNAPSHOT, complete=complete))))
+        async with app.run_test(size=SIZE) as pilot:
+            await filled(app)
+            await typed(pilot, f"{command} nope")
+            await until(lambda app=app: app.said.log, what="what is said")
+            assert app.said.log[-1].message.startswith(said)

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from dstack_api_client.model.every_run import Run
 from dstack_api_client.model.fleet import Fleet, Instance
 from dstack_api_client.model.replica import Replica, ReplicaKey
 from dstack_api_client.model.service import OtherRun, Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.replica.service_logs import writer_name
+from dstack_api_client.text import one_line
 from dstack_api_client.trends.trend import Subject
 from dstack_fleets_tui.actions import places
 from dstack_fleets_tui.actions.commands import CommandError
 from dstack_fleets_tui.host.host import Host
 from dstack_fleets_tui.host.trail import Place
 from dstack_fleets_tui.names import finding
+from dstack_fleets_tui.names.selection import NoSuchNameError
 from dstack_fleets_tui.screens.charts import ChartsScreen
 from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_fleets_tui.screens.parts.detail import DetailScreen
 from dstack_fleets_tui.screens.parts.with_events import EVENTS_VIEW
 from dstack_fleets_tui.screens.runs import RunsScreen, open_run
+
+_T = TypeVar("_T")
 
 
 class Going:
@@ -36,11 +43,11 @@ class Going:
 
     def fleet(self, name: str) -> None:
         """Opens a fleet."""
-        self._open(finding.fleet_named(self._snapshot, name))
+        self._open(self._found(finding.fleet_named, name))
 
     def service(self, name: str) -> None:
         """Opens a service."""
-        self._open(finding.service_named(self._snapshot, name))
+        self._open(self._found(finding.service_named, name))
 
     def replica(self, text: str) -> None:
         """Opens a replica: `chat/5`, or `5` of the service at hand."""
@@ -52,27 +59,26 @@ class Going:
         """Opens whatever has the name."""
         if not name:
             raise CommandError("Write what to open after it, such as :open chat.")
-        self._open(finding.thing_named(self._snapshot, name))
+        self._open(self._found(finding.thing_named, name))
 
     def events(self, name: str) -> None:
         """Shows what happened to something."""
-        self._open(finding.thing_named(self._snapshot, name), EVENTS_VIEW)
+        self._open(self._found(finding.thing_named, name), EVENTS_VIEW)
 
     def history(self, name: str) -> None:
         """Shows the deployments of the service that is named, or of the one at hand."""
-        service = finding.service_named(self._snapshot, name) if name else self._run_at_hand()
+        service = self._found(finding.service_named, name) if name else self._run_at_hand()
         if not isinstance(service, Service):
             raise CommandError("Write the service after it, such as :history chat.")
         self._open(service, "history")
 
     def logs(self, text: str) -> None:
         """Shows the logs of a run, `chat`, or of one of its replicas, `chat/5` or `5` here."""
-        snapshot = self._snapshot
         if "/" in text or text.isdigit():
             replica = self.replica_meant(text)
             self._app.open_logs(replica.key.run_id, writer_name(replica))
         else:
-            self._app.open_logs(finding.run_named(snapshot, text).id)
+            self._app.open_logs(self._found(finding.run_named, text).id)
 
     def back_or_forth(self, by: int) -> None:
         """Goes to the view before (-1) or after (1) this one on the trail."""
@@ -134,6 +140,19 @@ class Going:
             raise CommandError("Nothing was read yet.")
         return self._app.snapshot
 
+    def _found(self, find: Callable[[Snapshot, str], _T], name: str) -> _T:
+        """What has a name, in what was read."""
+        snapshot = self._snapshot
+        try:
+            return find(snapshot, name)
+        except NoSuchNameError:
+            if snapshot.complete:
+                raise
+            text = (
+                f"{one_line(name)} is not in what was read of {one_line(snapshot.project)} so far."
+            )
+            raise NoSuchNameError(text, "Try again once all is read.") from None
+
     def replica_meant(self, text: str) -> Replica:
         """The replica that is named, or the one that is open or under the cursor.
 
@@ -142,7 +161,8 @@ class Going:
         """
         if not text:
             return self._at_hand()
-        return finding.replica_named(self._snapshot, text, self._run_at_hand())
+        here = self._run_at_hand()
+        return self._found(lambda snapshot, name: finding.replica_named(snapshot, name, here), text)
 
     def run_meant(self, text: str) -> Run:
         """The service or other run that is named, or the one that is open or under the cursor.
@@ -151,7 +171,7 @@ class Going:
             CommandError: None is.
         """
         if text:
-            return finding.run_named(self._snapshot, text)
+            return self._found(finding.run_named, text)
         found = self._run_at_hand()
         if found is None:
             raise CommandError("There is no run under the cursor. Name one.")
