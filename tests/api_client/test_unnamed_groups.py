@@ -42,6 +42,17 @@ def test_one_group_without_a_name_is_called_nothing() -> None:
     assert labels_of([projects.group("main", 3)]) == {"main": "main"}
 
 
+def test_a_number_alone_and_a_count_are_told_apart() -> None:
+    groups = [projects.group("0", 2), projects.group("east", 1), projects.group("2", 1)]
+    places = [(0, "0"), (1, "0"), (2, "east"), (3, "2")]
+    there = [projects.replica(number, group=group) for number, group in places]
+    snapshot = projects.project((projects.service(there, groups), there))
+    service = chat(snapshot)
+    assert services.groups(service) == "group 0 2/2, east 1/1, group 2 1/1"
+    rows = [*distribution.cells(distribution_of(snapshot, service), service, snapshot)]
+    assert [row[10] for row in rows] == ["group 0 2, east 1, group 2 1"]
+
+
 def disaggregated() -> Snapshot:
     """As in dstack's example: a router, a prefill and two decode workers, one of them waiting."""
     groups = [

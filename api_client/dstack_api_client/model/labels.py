@@ -42,6 +42,11 @@ def group_label(name: str, role: str | None) -> str:
     return f"{name} {does}" if does else name
 
 
+def before_count(label: str) -> str:
+    """What a group is called where a count follows: `group 2`, since `2 1/1` reads as numbers."""
+    return f"group {label}" if label.isdigit() else label
+
+
 def labels_of(groups: Sequence[Group]) -> dict[str, str]:
     """The groups of a service by name, as they are called; none where it has but one without name.
 
