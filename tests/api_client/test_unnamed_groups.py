@@ -8,6 +8,8 @@ from datetime import timedelta
 import pytest
 
 from dstack_api_client.analysis.distribution import distribution_of
+from dstack_api_client.edits.base.difference import difference
+from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_api_client.model.labels import group_label, labels_of, replica_name
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
@@ -19,7 +21,7 @@ from dstack_fleets_tui.tables import services
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.drawing.text import told_apart
 from dstack_widgets.table.cells import plain_text
-from tests.builders import projects
+from tests.builders import projects, service_edits
 from tests.builders.projects import NOW
 
 
@@ -51,6 +53,18 @@ def test_a_number_alone_and_a_count_are_told_apart() -> None:
     assert services.groups(service) == "group 0 2/2, east 1/1, group 2 1/1"
     rows = [*distribution.cells(distribution_of(snapshot, service), service, snapshot)]
     assert [row[10] for row in rows] == ["group 0 2, east 1, group 2 1"]
+    (fleet,) = distribution_of(snapshot, service).rows
+    assert "  group 0 2, east 1, group 2 1" in table.summary(
+        fleet, distribution_of(snapshot, service).labels, Looks(NOW)
+    )
+
+
+def test_a_plan_names_a_group_with_a_number_alone() -> None:
+    groups = [service_edits.group("0"), service_edits.group("1")]
+    edit = ServiceEdit.begin(service_edits.base(groups=groups, replicas=None), projects.STOCK)
+    after = edit.with_group("1", spot_policy="spot")
+    (change,) = difference(edit.base.spec, after.spec, "service", projects.STOCK)
+    assert change.note == "replicas of group 1, one at a time"
 
 
 def disaggregated() -> Snapshot:

@@ -42,8 +42,8 @@ def group_label(name: str, role: str | None) -> str:
     return f"{name} {does}" if does else name
 
 
-def before_count(label: str) -> str:
-    """What a group is called where a count follows: `group 2`, since `2 1/1` reads as numbers."""
+def in_text(label: str) -> str:
+    """A group's label in a line of text: `group 2`, since a number alone reads as a count."""
     return f"group {label}" if label.isdigit() else label
 
 

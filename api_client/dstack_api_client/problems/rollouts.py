@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from dstack_api_client.analysis.rollout import out_of_date, status_since, waits_for
 from dstack_api_client.analysis.since import Since
-from dstack_api_client.model.labels import labels_of, replica_name
+from dstack_api_client.model.labels import in_text, labels_of, replica_name
 from dstack_api_client.model.replica import Replica, ReplicaKey
 from dstack_api_client.model.service import Service
 from dstack_api_client.problems.model import Kind, Problem, Severity
@@ -47,7 +47,7 @@ def stuck_rollouts(
         if newest is not None and newest.pull and of_pull(newest, now, since) != "starting":
             continue  # bytes of its image move, or one look can't tell
         held = {replica.key for replica in new if not replica.ready}
-        named = f" of {labels[group]}" if group in labels else ""
+        named = f" of {in_text(labels[group])}" if group in labels else ""
         yield (
             Problem(
                 key=f"rollout:{service.id}:{group}",

@@ -10,7 +10,7 @@ from textual.content import Content
 
 from dstack_api_client.analysis.distribution import Cell as GroupCell
 from dstack_api_client.analysis.distribution import Distribution, FleetRow
-from dstack_api_client.model.labels import counted, lane_name, lane_row
+from dstack_api_client.model.labels import counted, in_text, lane_name, lane_row
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_fleets_tui.words.formatting import age
 from dstack_placement.engine import LANE_COLUMNS
@@ -196,7 +196,7 @@ def summary(row: FleetRow, labels: Mapping[str, str], looks: Looks, *, told: boo
         told: Whether its column says all of why it is so.
     """
     groups = ", ".join(
-        f"{labels.get(name, name)} {group_text(cell)}" for name, cell in row.groups.items()
+        f"{in_text(labels.get(name, name))} {group_text(cell)}" for name, cell in row.groups.items()
     )
     parts = (
         _name(row),

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from textual.content import Content
 
 from dstack_api_client.analysis.health import Health
-from dstack_api_client.model.labels import before_count, labels_of
+from dstack_api_client.model.labels import in_text, labels_of
 from dstack_api_client.model.placement import Placement
 from dstack_api_client.model.roles import named
 from dstack_api_client.model.router import RouterStatus, RouterView
@@ -221,7 +221,7 @@ def groups(service: Service) -> str:
     if not labels:
         return ""
     return ", ".join(
-        f"{before_count(labels[group.name])} {group.running}"
+        f"{in_text(labels[group.name])} {group.running}"
         f"/{span(group.replicas_min, group.replicas_max)}"
         + (f" ({group.router})" if group.router else "")
         for group in service.groups

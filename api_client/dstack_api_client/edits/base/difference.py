@@ -21,6 +21,7 @@ from dstack_api_client.edits.spec.group_roles import GROUPS, label_of, labels_in
 from dstack_api_client.edits.spec.views import configuration_of
 from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.model.configuration import MASK, readable_value
+from dstack_api_client.model.labels import in_text
 from dstack_api_client.model.profile import of_profile
 from dstack_api_client.secrets import fields_in, is_secret
 from dstack_api_client.text import one_line
@@ -314,7 +315,7 @@ class _ServiceRules:
             return ChangeKind.NO_RESTART, note, _DSTACK
         if field in _GROUP_NO_RESTART:
             return ChangeKind.NO_RESTART, "", _DSTACK
-        label = one_line(self._labels.get(name, name))
+        label = one_line(in_text(self._labels.get(name, name)))
         return ChangeKind.ROLLING, f"replicas of {label}, one at a time", _DSTACK
 
 

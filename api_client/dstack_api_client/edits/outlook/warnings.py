@@ -23,7 +23,7 @@ from dstack_api_client.edits.service import checks
 from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_api_client.edits.spec.configuration_file import LOCAL
 from dstack_api_client.edits.spec.group_roles import roles_in
-from dstack_api_client.model.labels import labels_of, listed
+from dstack_api_client.model.labels import in_text, labels_of, listed
 from dstack_api_client.model.roles import consequence, lacking, named
 from dstack_api_client.model.router import Sync
 from dstack_api_client.model.snapshot import Snapshot
@@ -305,7 +305,7 @@ def _of_rollout(edit: ServiceEdit, snapshot: Snapshot) -> Iterator[PlanWarning]:
     to_go = f"{_replicas(behind.total())} to go"
     if len(service.groups) > 1:
         labels = labels_of(service.groups)
-        each = (f"{labels.get(group, group)} {number}" for group, number in behind.items())
+        each = (f"{in_text(labels.get(group, group))} {number}" for group, number in behind.items())
         to_go += f": {', '.join(each)}"
     yield PlanWarning(
         "rollout",

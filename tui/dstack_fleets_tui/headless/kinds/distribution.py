@@ -12,7 +12,7 @@ from dstack_api_client.analysis.distribution import (
     distribution_of,
 )
 from dstack_api_client.analysis.group_rows import GroupRow
-from dstack_api_client.model.labels import before_count
+from dstack_api_client.model.labels import in_text
 from dstack_api_client.model.purchases import purchase_of
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
@@ -139,7 +139,7 @@ def _why(row: FleetRow, snapshot: Snapshot) -> str:
 def _group(label: str, cell: Cell) -> str:
     """`decode 5+1`: those that run, and those that are to."""
     pending = f"+{cell.pending}" if cell.pending else ""
-    return f"{before_count(label)} {cell.running}{pending}".strip()
+    return f"{in_text(label)} {cell.running}{pending}".strip()
 
 
 def item(distribution: Distribution, service: Service, snapshot: Snapshot) -> Item:
