@@ -14,7 +14,7 @@ import pytest
 
 from dstack_api_client.edits.base.difference import difference
 from dstack_api_client.edits.outlook.dryrun import DryRun, ReplicaOutlook, dry_run_here
-from dstack_api_client.edits.outlook.retrying import DEFAULT_DURATION, Retry, retry_of
+from dstack_api_client.edits.outlook.retrying import DEFAULT_DURATION, retry_of
 from dstack_api_client.edits.outlook.warnings import PlanWarning, Risk, warnings_of
 from dstack_api_client.edits.plan.surging import rolled_groups, surges
 from dstack_api_client.edits.service.service import ServiceEdit
@@ -231,9 +231,38 @@ def test_with_lanes_lack_of_room_only_waits() -> None:
     ],
 )
 def test_how_long_a_start_is_retried(retry: object, expected: int | None) -> None:
-    assert retry_of(begun(retry=retry)) == Retry(expected, BEGAN)
+    found = retry_of(begun(retry=retry))
+    assert (found.seconds, found.since) == (expected, BEGAN)
     by_profile = begun().with_values({("profile", "retry"): retry})
     assert retry_of(by_profile).seconds == expected
+
+
+NO_RETRY = "the spec has no `retry`"
+
+
+@pytest.mark.parametrize(
+    ("retry", "capacity", "errors"),
+    [
+        (None, NO_RETRY, NO_RETRY),
+        ({"on_events": ["error"]}, "its `retry` is not for `no-capacity`", ""),
+        ({"on_events": ["interruption"]}, *(f"its `retry` is not for `{each}`"
+                                            for each in ("no-capacity", "error"))),
+        ({"on_events": ["no-capacity"]}, "", "its `retry` is not for `error`"),
+        (True, "", ""),
+    ],
+)  # fmt: skip
+def test_a_retry_for_other_events_is_not_said_to_be_none(
+    retry: object, capacity: str, errors: str
+) -> None:
+    began = NOW - timedelta(minutes=1)
+    found = retry_of(begun(retry=retry, began=began))
+    assert (found.lack(NOW), found.lack_of_errors) == (capacity, errors)
+    (trap,) = warned(begun(retry=retry, began=began).with_replicas("0", 3), project(2))
+    assert trap.key == ("kill-trap" if capacity else "pending")
+    assert capacity in trap.line
+    edit, snapshot = _with_lanes(1, 1)
+    lanes = warned(edit.with_values({("configuration", "retry"): retry}), snapshot)
+    assert [each.line.partition(":")[0].lower() for each in lanes] == ([errors] if errors else [])
 
 
 def test_a_scheduled_service_counts_from_what_triggered_it() -> None:

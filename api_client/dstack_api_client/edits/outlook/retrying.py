@@ -23,6 +23,7 @@ from dstack_api_client.model.retries import RetryEvent, is_for, retry_in
 
 #: Seconds of a `retry` that does not say how many.
 DEFAULT_DURATION = 3600
+_NONE = "the spec has no `retry`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +33,14 @@ class Retry:
     Attributes:
         seconds: Its duration; None where nothing is retried for lack of capacity.
         since: What it counts from; None where that is not known.
+        given: Whether the spec has one, be it for something else.
+        errors: Whether a replica that fails for another reason is started again.
     """
 
     seconds: float | None
     since: datetime | None
+    given: bool = False
+    errors: bool = False
 
     def holds(self, now: datetime) -> bool:
         """Whether such a replica is started again, and the service goes on."""
@@ -44,13 +49,20 @@ class Retry:
     def lack(self, now: datetime) -> str:
         """Why it does not hold, as a part of a sentence; empty where it does."""
         if self.seconds is None:
-            return "the spec has no `retry`"
+            return "its `retry` is not for `no-capacity`" if self.given else _NONE
         if self.since is None or not self._is_over(now):
             return ""
         return (
             f"its `retry` of {_in_words(self.seconds)} is over since the service began at"
             f" {_moment(self.since)}"
         )
+
+    @property
+    def lack_of_errors(self) -> str:
+        """Why a replica that fails for another reason ends the service; empty where it does not."""
+        if self.errors:
+            return ""
+        return "its `retry` is not for `error`" if self.given else _NONE
 
     @property
     def end(self) -> str:
@@ -75,11 +87,16 @@ class Retry:
 
 def retry_of(edit: ServiceEdit) -> Retry:
     """What the edited service's `retry` is worth."""
-    return Retry(_seconds(edit), _since(edit.base.resource))
-
-
-def _seconds(edit: ServiceEdit) -> float | None:
     retry = retry_in(edit.spec)
+    return Retry(
+        _seconds(retry),
+        _since(edit.base.resource),
+        given=bool(retry),
+        errors=is_for(retry, RetryEvent.ERROR),
+    )
+
+
+def _seconds(retry: Any) -> float | None:
     if not is_for(retry, RetryEvent.NO_CAPACITY):
         return None
     seconds = retry.get("duration") if isinstance(retry, Mapping) else None

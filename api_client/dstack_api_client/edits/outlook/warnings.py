@@ -198,11 +198,11 @@ def _of_pending(
 def _of_failing(outlook: DryRun, retry: Retry, now: datetime) -> Iterator[PlanWarning]:
     """What comes of replicas that have room, if a start fails all the same."""
     if outlook.managed:
-        if retry.seconds is None:
+        if lack := retry.lack_of_errors:
             yield PlanWarning(
                 "no-retry",
                 Risk.WARNING,
-                "The spec has no `retry`: if a new replica can't start, dstack ends the whole"
+                f"{lack[:1].upper()}{lack[1:]}: if a new replica can't start, dstack ends the whole"
                 " service. Lack of room alone does not.",
             )
     elif not retry.holds(now):
