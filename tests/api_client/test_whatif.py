@@ -76,6 +76,7 @@ def test_an_instance_is_replaced_where_another_may_be_beside_it() -> None:
     (outcome,) = _without(replace(snapshot, fleets=fleets), "own/1")
     assert (outcome.starts, outcome.waits) == ((), 1)
     assert outcome.broken == (Broken("", "own", 1, 2),)
+    assert outcome.why.startswith("own has no room, its host is busy")
 
 
 @pytest.mark.parametrize(

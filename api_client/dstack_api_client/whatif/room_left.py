@@ -62,9 +62,10 @@ class Left:
             if lost and left is not None and left.nodes_max is not None:
                 left = replace(left, nodes_max=max(left.nodes_max - lost, 0))
             found = room(left, here, needs, cordons=self.snapshot.cordons)
-            return (
-                replace(found, why=_STILL_COUNTS, why_of={}) if lost and not found.more else found
-            )
+            # Hosts of one's own are no nodes that another could take the place of.
+            if lost and not found.more and fleet.kind != "ssh":
+                return replace(found, why=_STILL_COUNTS, why_of={})
+            return found
         found = room(
             replace(fleet, nodes_max=len(here)), here, needs, cordons=self.snapshot.cordons
         )
