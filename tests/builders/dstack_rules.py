@@ -84,6 +84,10 @@ RULES: dict[str, tuple[str, ...]] = {
         f"{_PIPELINES}.jobs_running:_emit_readiness_change_event",
         f"{_PIPELINES}.jobs_submitted:_get_new_capacity_failure_message",
     ),
+    "feed.reread": (
+        f"{_SERVICES}.fleets:get_project_fleet_model_by_id",
+        f"{_SERVICES}.fleets:get_project_fleet_model_by_name",
+    ),
     "model.profile": (f"{_MODELS}.profiles:ProfileParams",),
     "model.retries": (f"{_MODELS}.runs:JobTerminationReason.to_retry_event",),
     "model.stranded": (f"{_PIPELINES}.jobs_submitted:_should_wait_for_run_fleet_assignment",),
