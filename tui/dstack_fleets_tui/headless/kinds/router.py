@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dstack_api_client.analysis.health import lost_parts
 from dstack_api_client.model.labels import counted, replica_name
 from dstack_api_client.model.roles import beside_the_count
-from dstack_api_client.model.router import RouterView, Worker
+from dstack_api_client.model.router import RouterStatus, RouterView, Worker
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui.headless.kinds.record import Kind, count
@@ -95,6 +95,8 @@ def line(view: RouterView, service: Service, snapshot: Snapshot) -> str:
         text += f", {beside_the_count(lost, view.lacking)}"
     if way is not None and view.observed_at is not None:
         text += f", read {way} {age(view.observed_at, snapshot.observed_at)} ago"
+    if view.kind == "smg" and view.status in (RouterStatus.READY, RouterStatus.NOT_READY):
+        text += ", circuit breakers not known"
     return f"{text}. {view.message}".rstrip()
 
 
