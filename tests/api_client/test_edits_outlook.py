@@ -292,6 +292,12 @@ def test_progress() -> None:
         State.FAILED,
         ("The service has failed: no capacity.",),
     )
+    # What its spec asks for does not come any more: the second replica.
+    ends = {"status": "terminating", "resource": {"termination_reason": "job_failed"}}
+    assert _state(BOTH[0], **ends) == (
+        State.FAILED,
+        ("The service is terminating: job failed.", "1 replica to stop"),
+    )
     assert _state(*BOTH, deployment=5)[0] is State.SUPERSEDED
     assert _state(*BOTH, id="another")[0] is State.FAILED
 

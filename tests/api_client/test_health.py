@@ -15,6 +15,7 @@ from dstack_api_client.analysis.health import (
     desired_of,
     fleet_health,
     fleet_room,
+    lost_parts,
     service_healths,
 )
 from dstack_api_client.analysis.rollout import rollout_of
@@ -143,6 +144,37 @@ class TestServices:
     ) -> None:
         found = health(service([], [group("0", 2)], **changes), [])
         assert (found.state if found else None) is state
+
+    @pytest.mark.parametrize(
+        ("reason", "state"),
+        [("job_failed", "DOWN"), ("retry_limit_exceeded", "DOWN"), ("stopped_by_user", "None")],
+    )
+    @pytest.mark.parametrize("least", [2, 4])
+    def test_one_that_is_ending(self, least: int, reason: str, state: str) -> None:
+        # Its replicas still take requests for some seconds; it has lanes as before.
+        replicas = [replica(0), replica(1), replica(2, ready=False)]
+        ends = service(
+            replicas,
+            [group("0", least, 6)],
+            status="terminating",
+            termination_reason=reason,
+            submitted_at=ago(minutes=1),
+        )
+        told = placement(lane("gpu"), desired={"0": 3})
+        assert str(health(ends, replicas, placements=[told])) == state
+        shot = project((ends, replicas), placements=[told])
+        assert desired_of(shot, ends) == 0
+        row = cells(Known(ends, None), shot)
+        assert row[4] == f"0 of {least}..6, 3 to stop", "get services"
+
+    @pytest.mark.parametrize("status", ["terminating", "terminated"])
+    def test_one_that_is_ending_or_has_ended_loses_no_part(self, status: str) -> None:
+        parts = [replace(group(role), role=role) for role in ("prefill", "decode")]
+        left = [replica(0, group="prefill")]
+        runs = service(left, parts)
+        assert lost_parts(project((runs, left)), runs) == ("decode",)
+        ends = replace(runs, status=status)
+        assert lost_parts(project((ends, left)), ends) == ()
 
     def test_none_is_desired_of_one_that_waits_for_its_time(self) -> None:
         timed = {"configuration": {"schedule": {"cron": "0 3 * * *"}}}

@@ -44,6 +44,17 @@ def test_a_surge_is_one_more_while_another_moves_or_is_replaced(
     assert words.desired(service(replicas_min=2, replicas_max=2, **counts), 2) == text
 
 
+@pytest.mark.parametrize(
+    ("active", "ready", "latest", "text"),
+    [(3, 2, 1, "0, 3 to stop"), (1, 0, 1, "0, 1 to stop"), (0, 0, 0, "0")],
+)
+def test_one_that_is_ending_has_no_surge(active: int, ready: int, latest: int, text: str) -> None:
+    counts = {"active": active, "running": active, "ready": ready, "at_deployment": latest}
+    ending = service(replicas_min=2, replicas_max=2, status="terminating", **counts)
+    assert words.desired(ending, 0) == text
+    assert words.rollout(ending) == "0"
+
+
 def test_one_that_has_ended_needs_none() -> None:
     ended = replace(service(replicas_min=2, replicas_max=2, active=1), status="terminated")
     assert words.desired(ended, 0) == "0"

@@ -72,8 +72,8 @@ def service_healths(snapshot: Snapshot, since: Since = _NEVER) -> Mapping[str, H
         since: What events told of which replicas took requests.
 
     Returns:
-        One for each service of which it can be told: not for those that ended well or wait for
-        their time, nor while their replicas are not read.
+        One for each service of which it can be told: not for those that ended well, are being
+        stopped or wait for their time, nor while their replicas are not read.
     """
     alive = {each.name for each in snapshot.services.values() if not each.finished}
     found = {}
@@ -82,6 +82,8 @@ def service_healths(snapshot: Snapshot, since: Since = _NEVER) -> Mapping[str, H
             ended = service.ended_at or service.submitted_at
             if snapshot.observed_at - ended <= FAILED_SHOWN:
                 found[service.id] = Health(HealthState.DOWN, 0, service.replicas_min)
+        elif service.stopping and not service.failing:
+            continue
         elif not service.finished and not service.waits_for_its_time and service.jobs_known:
             found[service.id] = service_health(snapshot, service, since)
     return found
@@ -91,7 +93,7 @@ def service_health(snapshot: Snapshot, service: Service, since: Since = _NEVER) 
     """How a service that has not ended is.
 
     A replica serves when it is ready, its instance can be reached, and its router, where the list
-    of that is known, calls it ready.
+    of that is known, calls it ready. A service that is being ended is down, whatever still serves.
 
     Args:
         snapshot: Where it is.
@@ -103,14 +105,14 @@ def service_health(snapshot: Snapshot, service: Service, since: Since = _NEVER) 
     workers = {w.replica: w for w in view.workers if w.replica} if view and listed else {}
     replicas = snapshot.replicas_of(service)
     serving = [each for each in replicas if _serves(each, snapshot, workers, listed=listed)]
+    if service.stopping:
+        return Health(HealthState.DOWN, len(serving), service.replicas_min)
     desired = desired_of(snapshot, service)
     takes = [each for each in serving if not each.is_router]
     to_serve = sum(_desired(each, service, replicas) for each in service.groups if not each.router)
     if to_serve and (not takes or not _passes(snapshot, service, view, serving)):
-        starts = (
-            not service.stopping
-            and snapshot.observed_at - service.submitted_at <= FIRST_START
-            and not any(each.submission_num or since.was_ready(each) for each in replicas)
+        starts = snapshot.observed_at - service.submitted_at <= FIRST_START and not any(
+            each.submission_num or since.was_ready(each) for each in replicas
         )
         state = HealthState.STARTING if starts else HealthState.DOWN
     elif len(serving) < desired or lost_parts(snapshot, service):
@@ -131,7 +133,7 @@ def desired_of(snapshot: Snapshot, service: Service) -> int:
         snapshot: Where it is.
         service: The service.
     """
-    if service.finished or service.waits_for_its_time:
+    if service.gone or service.waits_for_its_time:
         return 0
     placement = snapshot.placements.get(service.id)
     if placement is not None and placement.desired.keys() >= {g.name for g in service.groups}:
@@ -171,6 +173,8 @@ def lost_parts(snapshot: Snapshot, service: Service) -> tuple[str, ...]:
         snapshot: Where it is.
         service: The service.
     """
+    if service.gone:
+        return ()
     view = snapshot.routers.get(service.id)
     lost = {*unreached_parts(snapshot, service), *(view.lacking if view is not None else ())}
     return tuple(role for role in ROLES if role in lost)
@@ -184,7 +188,7 @@ def unreached_parts(snapshot: Snapshot, service: Service) -> tuple[str, ...]:
         service: The service.
     """
     role_of = {group.name: group.role for group in service.groups if group.role}
-    if not role_of or service.finished or not service.jobs_known:
+    if not role_of or service.gone or not service.jobs_known:
         return ()
     running = {
         role_of[each.group]

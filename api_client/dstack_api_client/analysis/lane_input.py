@@ -128,7 +128,7 @@ def fixed_count(groups: Iterable[Group]) -> int | None:
 
 def _wanted(service: Service, group: engine.GroupSpec) -> int:
     """The group's replicas, as far as can be told: those there are, within its limits."""
-    if service.finished:
+    if service.gone:
         return 0
     active = next((each.active for each in service.groups if each.name == group.name), 0)
     wanted = max(group.least, active)

@@ -96,17 +96,18 @@ def rollout_of(
     counting = [replica for replica in active if replica.standing]
     latest = [replica for replica in counting if replica.deployment_num == number]
     old = [replica for replica in active if replica.deployment_num != number]
-    began, source = _began(service, latest, since, under_way=bool(old))
+    under_way = bool(old) and not service.gone
+    began, source = _began(service, latest, since, under_way=under_way)
     return Rollout(
         run_id=service.id,
         number=number,
         deployments=_deployments(snapshot, number, active),
         at_latest=len(latest),
         total=len(counting),
-        under_way=bool(old),
+        under_way=under_way,
         since=began,
         finished_at=None if old else _finished(latest, began, since),
-        holdups=_holdups(service, replicas, since, began) if old and not service.finished else (),
+        holdups=_holdups(service, replicas, since, began) if under_way else (),
         source=source,
     )
 

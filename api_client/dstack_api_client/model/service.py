@@ -9,6 +9,9 @@ from typing import Any
 
 from dstack_api_client.model.replica import FINISHED, STOPPING, Replica, ReplicaKey
 
+#: Why dstack ends a run that nobody has asked it to end.
+_FAILURES = frozenset({"job_failed", "retry_limit_exceeded", "server_error", "gateway_error"})
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -120,8 +123,15 @@ class Service:
         """Whether it has ended or is on its way to."""
         return self.finished or self.stopping
 
+    @property
+    def failing(self) -> bool:
+        """Whether it is being ended after a failure."""
+        return self.stopping and self.termination_reason in _FAILURES
+
     def lacks(self, replica: Replica) -> bool:
         """Whether the group of a replica has fewer than its minimum: it is missed if it ended."""
+        if self.gone:
+            return False
         group = next((each for each in self.groups if each.name == replica.group), None)
         return group is not None and group.active < group.replicas_min
 

@@ -25,7 +25,6 @@ from dstack_placement.engine import Code
 OTHER_SERVER_SHOWN = timedelta(hours=1)
 
 #: Why dstack ends a run that nobody stopped.
-_FAILURES = frozenset({"job_failed", "retry_limit_exceeded", "server_error", "gateway_error"})
 #: What that means, where no replica says more.
 _ENDS = {
     "job_failed": "a replica failed",
@@ -72,7 +71,7 @@ def of_services(
         if service.waits_for_its_time:
             continue
         ending = service.stopping
-        if ending and service.termination_reason in _FAILURES:
+        if service.failing:
             found.problems += _failed(snapshot, service, now)
         if not ending:
             found.problems += _placing(snapshot, service)

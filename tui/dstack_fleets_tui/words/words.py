@@ -172,7 +172,8 @@ def desired(service: Service, number: int) -> str:
     more = service.active - number
     extra = ""
     if more > 0 and not service.finished:
-        extra = f" +{more} surge" if _is_surge(service, more) else f", {more} to stop"
+        surge = not service.gone and _is_surge(service, more)
+        extra = f" +{more} surge" if surge else f", {more} to stop"
     if service.replicas_min == service.replicas_max:
         return f"{number}{extra}"
     return f"{number} of {span(service.replicas_min, service.replicas_max)}{extra}"
@@ -208,7 +209,7 @@ def router(service: Service, view: RouterView | None = None, lost: Sequence[str]
 
 def rolling(service: Service) -> bool:
     """Whether a rolling deployment is under way."""
-    return not service.finished and service.at_deployment < service.active
+    return not service.gone and service.at_deployment < service.active
 
 
 def rollout(service: Service) -> str:
@@ -227,7 +228,7 @@ def rebalancing(placement: Placement | None, now: datetime) -> str:
 
 def progress(service: Service) -> str:
     """`7 (9 of 9)`: the deployment, and how many replicas have it."""
-    if service.finished or not service.active:
+    if service.gone or not service.active:
         return str(service.deployment_num)
     return f"{service.deployment_num} ({service.at_deployment} of {service.active})"
 

@@ -18,7 +18,7 @@ from dstack_api_client.join.join import Answers, Joined, build
 from dstack_api_client.model.capabilities import PLACEMENT, Capabilities
 from dstack_api_client.model.cordon import Occupant
 from dstack_api_client.model.labels import counted, in_status, labels_of
-from dstack_api_client.model.replica import Replica
+from dstack_api_client.model.replica import STOPPING, Replica
 from dstack_api_client.model.service import Group, Service
 from dstack_api_client.model.snapshot import ServerInfo, Snapshot
 from dstack_api_client.text import one_line
@@ -213,7 +213,10 @@ def progress(
     )
     if now.gone:
         state = State.FAILED
-        waiting = (_ending(now), *waiting)
+        # What its spec asks for does not come any more.
+        ends = active and now.status == STOPPING
+        to_stop = (f"{_replicas(len(active))} to stop",) if ends else ()
+        waiting = (_ending(now), *to_stop)
     elif now.deployment > base.deployment:
         state = State.SUPERSEDED
         waiting = (f"Deployment {now.deployment} has taken its place.",)
