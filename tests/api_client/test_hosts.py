@@ -125,6 +125,8 @@ class HostServer:
         self.stored = copy.deepcopy(configuration)
         self.key = key
         self.sent: list[str] = []
+        self.lent: httpx.Response | None = None
+        """What it answers when it is asked whom it lends to."""
 
     def client(self) -> Client:
         return Client("http://server", "t", transport=httpx.MockTransport(self))
@@ -136,6 +138,8 @@ class HostServer:
             return httpx.Response(200, json={"id": "1", "username": "me"})
         if path.endswith("/get"):
             return httpx.Response(200, json=self._fleet())
+        if path.endswith("exports/list"):
+            return self.lent or httpx.Response(404)
         spec = body["plan"]["spec"] if "plan" in body else body["spec"]
         ssh = spec["configuration"]["ssh_config"]
         if ssh.get("ssh_key") is None:
@@ -200,6 +204,31 @@ async def test_keys_are_sent_and_nowhere_else(server: HostServer, tmp_path: Path
     for path in (tmp_path / "state").rglob("*"):
         if path.is_file():
             assert "nobody-sees-this" not in path.read_text(), path
+
+
+@pytest.mark.parametrize(
+    ("status", "told", "line", "risk"),
+    [
+        (200, ["guest"], "The fleet is exported to guest: it changes for their runs too.",
+         Risk.WARNING),
+        (200, [], None, None),
+        (404, [], None, None),
+        (500, [], "It is not known which projects the fleet is exported to: ", Risk.NOTE),
+    ],
+)  # fmt: skip
+async def test_a_plan_says_to_whom_the_fleet_is_lent(
+    server: HostServer, status: int, told: list[str], line: str | None, risk: Risk | None
+):
+    lent = {"id": "e", "imports": [{"project_name": name} for name in told],
+            "exported_fleets": [{"id": "f-lab"}]}  # fmt: skip
+    server.lent = httpx.Response(status, json=[lent] if status == 200 else {"detail": "No"})
+    async with server.client() as client:
+        edit = await begun(client)
+        plan = await planned(client, edit.without_host("10.0.0.2"))
+        found = [each for each in plan.warnings if each.key == "lent"]
+        assert [each.risk for each in found] == ([] if risk is None else [risk])
+        assert not found or found[0].line.startswith(line or "")
+        assert (await planned(client, edit)).warnings == (), "nothing changes"
 
 
 async def test_a_host_that_was_removed_is_put_back_with_what_it_had(

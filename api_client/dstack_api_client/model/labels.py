@@ -78,6 +78,11 @@ def listed(names: Iterable[str]) -> str:
     return f"{', '.join(every[:_NAMED])} and {more} more"
 
 
+def borrowers(names: Sequence[str]) -> str:
+    """The projects to which a fleet is lent, as `Client.exports` gives them: `guest, lab`."""
+    return "every project" if "*" in names else listed(names)
+
+
 def counted(number: int, thing: str) -> str:
     """`1 replica`, `3 replicas`."""
     return f"{number} {thing}{'' if number == 1 else 's'}"

@@ -21,7 +21,7 @@ from dstack_api_client.edits.perform.deleting import delete
 from dstack_api_client.edits.perform.performing import Performed
 from dstack_api_client.errors import ApiError
 from dstack_api_client.model.fleet import Fleet, Instance
-from dstack_api_client.model.labels import counted
+from dstack_api_client.model.labels import borrowers, counted
 from dstack_api_client.model.occupants import namesakes
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
@@ -332,7 +332,7 @@ async def _about_borrowers(fleet: Fleet, source: Source) -> Sequence[str]:
         return (f"It is not known which projects it is exported to: {error}",)
     if not names:
         return ()
-    return (f"It is exported to {words.borrowers(names)}, which will lose it.",)
+    return (f"It is exported to {borrowers(names)}, which will lose it.",)
 
 
 def _names_fleet(service: Service, name: str) -> bool:

@@ -10,6 +10,7 @@ from textual.widget import Widget
 from dstack_api_client import errors
 from dstack_api_client.analysis.fleet_facts import fleet_facts
 from dstack_api_client.model.fleet import Fleet, Instance
+from dstack_api_client.model.labels import borrowers
 from dstack_api_client.model.profile import spec_yaml
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui.actions import actions, places
@@ -216,5 +217,5 @@ class FleetScreen(WithEvents):
             ("other jobs", str(fleet.other_jobs or "")),
             ("price", f"{formatting.price(fleet.price)} $/h" if fleet.price else ""),
             ("age", formatting.age(fleet.created_at, self.looks.now)),
-            ("lent to", words.borrowers(self._borrowers)),
+            ("lent to", borrowers(self._borrowers)),
         ]

@@ -79,11 +79,6 @@ def used_by_others(fleet: Fleet, snapshot: Snapshot) -> Iterator[str]:
         )
 
 
-def borrowers(names: Sequence[str]) -> str:
-    """The projects to which a fleet is lent, as `Client.borrowers` gives them: `guest, lab`."""
-    return "every project" if "*" in names else listed(names)
-
-
 def same_number(instance: Instance, snapshot: Snapshot) -> str:
     """`10.0.0.7 has the number 2 too`; empty where its number is its own."""
     others = [other.hostname or other.name for other in namesakes(instance, snapshot)]

@@ -40,6 +40,7 @@ from dstack_api_client.edits.spec.configuration_file import variables
 from dstack_api_client.model.capabilities import UNKNOWN
 from dstack_api_client.model.configuration import readable
 from dstack_api_client.model.fleet import Instance
+from dstack_api_client.model.labels import borrowers
 from dstack_api_client.model.profile import spec_yaml
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.text import one_line
@@ -178,6 +179,10 @@ async def plan_fleet(
         offers = answer.plan_offers
         changes = difference(base.spec, expected, "fleet", UNKNOWN)
     found = effects_of(edit, snapshot) if snapshot is not None else None
+    warnings: tuple[PlanWarning, ...] = ()
+    if changes:
+        ends = found is not None and bool(found.ends)
+        warnings = (*_warnings(found, offers), *await _lent(client, base, ends=ends))
     return FleetPlan(
         base=base,
         project=base.target.project,
@@ -189,7 +194,7 @@ async def plan_fleet(
         offers=offers,
         starts=found.starts if found is not None else 0,
         ends=found.ends if found is not None else (),
-        warnings=_warnings(found, offers) if changes else (),
+        warnings=warnings,
         made_at=utc_now(),
         above=found.above if found is not None else (),
         added=found.added if found is not None else (),
@@ -325,3 +330,16 @@ def _warnings(found: Effects | None, offers: Sequence[PlanOffer]) -> tuple[PlanW
         return found.warnings
     line = "No offer is available now for the instances to start."
     return (PlanWarning("no-offers", Risk.WARNING, line), *found.warnings)
+
+
+async def _lent(client: Client, base: Base, *, ends: bool) -> tuple[PlanWarning, ...]:
+    """To whom the fleet is lent: what runs there of theirs, and what shall, concerns them."""
+    try:
+        names = await client.exports.borrowers(base.target.project, base.id)
+    except errors.ApiError as error:
+        line = f"It is not known which projects the fleet is exported to: {error.message}"
+        return (PlanWarning("lent", Risk.NOTE, line),)
+    if not names:
+        return ()
+    line = f"The fleet is exported to {borrowers(names)}: it changes for their runs too."
+    return (PlanWarning("lent", Risk.WARNING if ends else Risk.NOTE, line),)
