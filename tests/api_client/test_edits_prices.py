@@ -108,6 +108,48 @@ def warned(edit: ServiceEdit, snapshot: Snapshot, *offers: PlanOffer) -> list[tu
     return [(each.key, each.risk) for each in told if each.key != "no-probes"]
 
 
+def unlike_hosts() -> tuple[ServiceEdit, Snapshot]:
+    """Two groups in one fleet: one on hosts with GPUs, one on those without, two idle of each."""
+    sizes = {
+        "front": {"gpu": {"count": {"min": 0, "max": 0}}},
+        "work": {"gpu": {"name": ["H100"], "count": {"min": 8, "max": 8}}},
+    }
+    listed = [
+        service_edits.group(name, resources=asks, replicas={"min": 1, "max": 1})
+        for name, asks in sizes.items()
+    ]
+    base = service_edits.base(fleets=["both"], groups=listed, replicas=None, retry=True)
+    edit = ServiceEdit.begin(replace(base, id="s-chat"), STOCK)
+    replicas = [
+        projects.replica(number, "both", group=name, price=0.0) for number, name in enumerate(sizes)
+    ]
+    service = projects.service(
+        replicas, [projects.group(name, 1) for name in sizes], fleet_name="both"
+    )
+    fleet = projects.fleet("both", kind="ssh", nodes_max=4, spot_policy=None)
+    hosts = [
+        replace(each, gpus=None if number % 2 else Gpus("H100", 8, 81_920, "nvidia"))
+        for number, each in enumerate(
+            projects.instances(
+                "both", *["idle"] * 4, fleet_id=fleet.id, backend="remote", price=0.0
+            )
+        )
+    ]
+    return edit, projects.project((service, replicas), fleets=[fleet], hosts=hosts)
+
+
+def test_groups_on_unlike_hosts_take_no_room_of_each_other() -> None:
+    edit, snapshot = unlike_hosts()
+    three = edit.with_replicas("front", 3).with_replicas("work", 3)
+    found = outlook(three, snapshot)
+    assert (found.count("start"), found.count("pending"), found.lanes[0].room) == (4, 0, 4)
+    assert unsure_fleets(three, found, snapshot, ()) == ()
+    more = outlook(edit.with_replicas("front", 5).with_replicas("work", 4), snapshot)
+    waits = [(row.group, row.why) for row in more.replicas if row.action == "pending"]
+    only = "both has room for 2 more only, no idle host fits a replica"
+    assert waits == [("front", only), ("front", only), ("work", only)]
+
+
 def test_a_replica_of_several_blocks_does_not_start_in_too_few() -> None:
     edit, snapshot = blocks()
     two = outlook(edit.with_replicas("0", 2), snapshot)

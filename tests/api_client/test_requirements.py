@@ -12,6 +12,7 @@ from dstack_api_client.analysis.room_input import NO_OFFER, room
 from dstack_api_client.analysis.spot_policies import PolicySource, SpotPolicy, policies_of
 from dstack_api_client.model.fleet import Instance
 from dstack_api_client.model.gpus import Gpus
+from dstack_placement import engine
 from tests.builders import projects, snapshots
 
 H100 = Gpus("H100", 8, 81_920, "nvidia")
@@ -93,10 +94,33 @@ def test_the_room_of_a_fleet_is_by_group() -> None:
     assert (found.more, found.why) == (1, "a replica takes 4 of a host's 8 blocks")
     both = room(shared, here, {"half": half, "whole": whole})
     assert (both.more, both.more_of) == (1, {"half": 1, "whole": 0})
+    assert both.parts == (engine.Part(4, {"half": 4}),)
     wrong = room(shared, [host()], {"0": needs({"gpu": "A100:1"})})
     assert (wrong.more, wrong.why) == (0, "its host fits no replica")
     unknown = room(shared, here, {"0": needs({"gpu": ["odd"]})})
     assert unknown.more is None
+
+
+def test_groups_have_room_on_unlike_hosts() -> None:
+    """What starts on the one takes nothing of the other; what may be created is for both."""
+    fleet = projects.fleet("mixed", nodes_max=6)
+    cpus, gpus = needs({"gpu": {"count": {"min": 0, "max": 0}}}), needs({"gpu": "H100:8"})
+    both = {"front": cpus, "work": gpus}
+    bare = [host(num=number, gpus=None, price=1.0) for number in (2, 3)]
+    here = [host(num=0, price=9.0), host(num=1, price=3.0), *bare]
+    work, front = {"work": 1}, {"front": 1}
+    found = room(fleet, here, both)
+    assert found.parts == tuple(
+        engine.Part(number, takes)
+        for number, takes in ((1, front), (1, front), (1, work), (1, work), (2, front | work))
+    )
+    assert (found.more, found.more_of) == (6, {"front": 4, "work": 4})
+    barred = room(fleet, here, both, {"work": False})
+    assert (barred.more, barred.more_of) == (6, {"front": 4, "work": 2})
+    odd = room(fleet, here, {**both, "odd": needs({"gpu": ["odd"]})})
+    assert (odd.more, odd.more_of) == (None, {"front": 4, "work": 4})
+    free = room(replace(fleet, nodes_max=None), here, both)
+    assert (free.more, free.more_of) == (None, {})
 
 
 @pytest.mark.parametrize("odd", [["odd"], "odd", {"resources": ["odd"]}])

@@ -14,6 +14,7 @@ from dstack_placement.engine import (
     Action,
     Group,
     Lane,
+    Part,
     Reason,
     Replica,
     ReplicaState,
@@ -22,7 +23,9 @@ from dstack_placement.engine import (
     after_failure,
     next_actions,
     place,
+    take_part,
 )
+from dstack_placement.engine.board import Rooms
 from tests.builders.edited_states import edited
 from tests.builders.placement_cases import cases, services
 from tests.builders.placement_services import (
@@ -179,6 +182,80 @@ def test_a_group_may_need_more_room_than_others() -> None:
     room = Room(4, more_of={"large": 0})
     plan = next_actions(Service((Lane("a", 1), Lane("b")), groups, rooms={"a": room}), now=NOW)
     assert where(plan) == {"new-0": "start b (fallback)", "new-1": "start a (baseline)"}
+
+
+def started(parts: list[Part], *, kept: int = 0, **wanted: int) -> dict[str, int]:
+    """How many replicas of each group start in a fleet of some parts."""
+    room = Room.of_parts(parts, wanted, kept=kept)
+    groups = tuple(Group(name, number) for name, number in wanted.items())
+    plan = next_actions(Service((Lane("a"),), groups, rooms={"a": room}), now=NOW)
+    return dict(Counter(row.replica.group for row in plan.replicas if row.to == "a"))
+
+
+SMALL, LARGE = {"small": 1}, {"large": 1}
+
+
+@pytest.mark.parametrize(
+    ("parts", "wanted", "starts"),
+    [
+        # Each group has hosts of its own.
+        ([Part(1, SMALL)] * 2 + [Part(1, LARGE)] * 2, {"small": 3, "large": 3},
+         {"small": 2, "large": 2}),
+        # One host is for both, and is filled first.
+        ([Part(1, SMALL | LARGE), Part(1, SMALL)], {"large": 1, "small": 2},
+         {"large": 1, "small": 1}),
+        # Blocks: one that takes four leaves half as many for those that take one.
+        ([Part(8, {"large": 4, "small": 1})], {"large": 1, "small": 8}, {"large": 1, "small": 4}),
+        ([Part(8, {"small": 1, "large": 4})], {"small": 5, "large": 1}, {"small": 5}),
+        # What `nodes` leaves is for any of them.
+        ([Part(1, SMALL), Part(2, SMALL | LARGE)], {"small": 2, "large": 2},
+         {"small": 2, "large": 1}),
+        # Without a limit none of them has less for the other.
+        ([Part(1, LARGE), Part(None, SMALL)], {"small": 5, "large": 2}, {"small": 5, "large": 1}),
+    ],
+)  # fmt: skip
+def test_a_replica_takes_the_room_of_those_only_that_could_have_had_it(
+    parts: list[Part], wanted: dict[str, int], starts: dict[str, int]
+) -> None:
+    assert started(parts, **wanted) == starts
+
+
+def test_places_that_are_given_away_are_of_nobody_else() -> None:
+    parts = [Part(1, SMALL)] * 2 + [Part(1, LARGE)] * 2
+    assert started(parts, kept=1, small=3, large=3) == {"small": 1, "large": 1}
+
+
+def test_it_says_what_other_groups_have_taken() -> None:
+    room = Room.of_parts([Part(8, {"large": 4, "small": 1})], ("large", "small"), why="full")
+    groups = (Group("large", 1), Group("small", 5))
+    plan = next_actions(Service((Lane("a"),), groups, rooms={"a": room}), now=NOW)
+    assert (
+        plan.replicas[-1].why == "a has room for 4 more only, other groups start there too, full"
+    )
+    assert plan.lanes[0].room == 8
+
+
+@cases(
+    st.lists(
+        st.builds(
+            Part,
+            st.integers(0, 8),
+            st.dictionaries(st.sampled_from("xyz"), st.integers(1, 4), min_size=1),
+        ),
+        max_size=4,
+    ),
+    st.lists(st.sampled_from("xyz"), max_size=12),
+)
+def test_the_room_is_what_the_parts_still_hold(parts: list[Part], order: list[str]) -> None:
+    room = Room.of_parts(parts, "xyz")
+    board = Rooms(Service(rooms={"a": room}))
+    left = list(parts)
+    for group in order:
+        assert board.fits("a", group) == any(part.holds(group) for part in left)
+        if board.fits("a", group):
+            board.take("a", group)
+            assert take_part(left, group) is not None
+        assert board.more("a") == sum(part.most for part in left)
 
 
 def test_a_group_without_lanes_is_left_to_the_server() -> None:

@@ -11,6 +11,7 @@ from dstack._internal.core.models.health import HealthStatus
 from dstack._internal.core.models.instances import InstanceStatus
 from dstack._internal.server.services import backends  # noqa: F401  # fleets can't be imported first
 
+from dstack_placement.engine import Part
 from dstack_placement.server.fleets import cordons, rooms
 from dstack_placement.server.moving import reclaiming
 
@@ -119,7 +120,9 @@ def test_an_instance_has_no_more_free_blocks_than_blocks(
     monkeypatch: pytest.MonkeyPatch, busy: int, free: int
 ) -> None:
     """dstack has been seen to count one job off twice: `-1/1 busy`."""
-    shared: Any = SimpleNamespace(status=InstanceStatus.BUSY, total_blocks=4, busy_blocks=busy)
+    shared: Any = SimpleNamespace(
+        id=1, status=InstanceStatus.BUSY, total_blocks=4, busy_blocks=busy
+    )
     offers = [(shared, SimpleNamespace(blocks=1))]
     monkeypatch.setattr(
         rooms.dstack_plan,
@@ -130,6 +133,37 @@ def test_an_instance_has_no_more_free_blocks_than_blocks(
     fleet: Any = SimpleNamespace(instances=[shared])
     job: Any = object()
     assert rooms.room_of(fleet, job, {"0": job}, 0).more == free
+
+
+def test_groups_have_room_on_unlike_instances(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What starts on the one takes nothing of the other."""
+    here: list[Any] = [
+        SimpleNamespace(id=1, status=InstanceStatus.IDLE, total_blocks=1, busy_blocks=0),
+        SimpleNamespace(id=2, status=InstanceStatus.BUSY, total_blocks=8, busy_blocks=2),
+    ]
+    offers = {
+        "front": [(here[0], SimpleNamespace(blocks=1))],
+        "large": [(here[1], SimpleNamespace(blocks=4))],
+        "small": [(here[0], SimpleNamespace(blocks=1)), (here[1], SimpleNamespace(blocks=1))],
+    }
+    monkeypatch.setattr(
+        rooms.dstack_plan,
+        "get_instance_offers_from_instances",
+        lambda instances, run_spec, job, exclude_not_available: offers[job],
+    )
+    new = {"front": (2, ""), "large": (0, "no match"), "small": (2, "")}
+    monkeypatch.setattr(rooms, "_creatable", lambda fleet, run, job, cordoned: new[job])
+    fleet: Any = SimpleNamespace(instances=here)
+    samples: Any = {name: name for name in offers}
+    room = rooms.room_of(fleet, samples, samples, 0)
+    assert room.parts == (
+        Part(1, {"front": 1, "small": 1}),
+        Part(6, {"large": 4, "small": 1}),
+        Part(2, {"front": 1, "small": 1}),
+    )
+    assert (room.more, room.more_of) == (9, {"front": 3, "large": 1, "small": 9})
+    kept = rooms.room_of(fleet, samples, samples, 1)
+    assert (kept.more, kept.more_of) == (8, {"front": 2, "large": 0, "small": 8})
 
 
 def test_what_is_cordoned_is_no_room(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,12 +142,7 @@ class Requirements:
 
     def idle_places(self, instance: Instance) -> int | None:
         """How many replicas an instance can start now; None where that is not known."""
-        if instance.unreachable or instance.health == "failure":
-            return 0
-        shared = instance.total_blocks > 1
-        if instance.status != "idle" and not (instance.status == "busy" and shared):
-            return 0
-        idle = instance.total_blocks - instance.busy_blocks
+        idle = idle_blocks(instance)
         if not idle:
             return 0
         blocks = self.blocks_in(instance)
@@ -181,6 +176,16 @@ class Requirements:
         ):
             return False
         return True if self.gpu is None else self.gpu.match(instance.gpus, count // total * blocks)
+
+
+def idle_blocks(instance: Instance) -> int:
+    """How many blocks of an instance a replica can have now."""
+    if instance.unreachable or instance.health == "failure":
+        return 0
+    shared = instance.total_blocks > 1
+    if instance.status != "idle" and not (instance.status == "busy" and shared):
+        return 0
+    return max(instance.total_blocks - instance.busy_blocks, 0)
 
 
 def requirements_of(

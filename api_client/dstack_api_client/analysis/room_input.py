@@ -8,7 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 
-from dstack_api_client.analysis.requirements import Requirements, UnreadableError, span
+from dstack_api_client.analysis.requirements import (
+    Requirements,
+    UnreadableError,
+    idle_blocks,
+    span,
+)
 from dstack_api_client.analysis.spot_policies import SpotPolicy, policy_named
 from dstack_api_client.model.cordon import Cordon
 from dstack_api_client.model.fleet import Fleet, Instance
@@ -44,26 +49,39 @@ def room(
     open_here = [instance for instance in here if instance.id not in closed]
     if not needs:
         needs = {"": _TAKES_ANY}
-    totals: dict[str, int | None] = {}
-    whys = {}
+    parts, unknown = idle_parts(open_here, needs)
+    whys, new = {}, {}
     for group, need in needs.items():
-        idle = _sum(need.idle_places(instance) for instance in open_here)
-        more, why = _creatable(fleet, here, need, (offered or {}).get(group), closed)
-        totals[group] = None if idle is None or more is None else idle + more
-        whys[group] = why
-    known = {group: total for group, total in totals.items() if total is not None}
+        new[group], whys[group] = _creatable(fleet, here, need, (offered or {}).get(group), closed)
+    takers = {group: 1 for group, more in new.items() if more != 0}
+    if takers:  # one number for all that can have any: what `nodes` leaves
+        parts.append(engine.Part(next(new[group] for group in takers), takers))
     why = next(filter(None, whys.values()), "")
-    most = max(known.values()) if len(known) == len(totals) else None
-    return engine.Room(most, known if len(totals) > 1 else {}, why, whys)
+    return engine.Room.of_parts(parts, needs, unknown=unknown, why=why, why_of=whys)
 
 
-def _sum(numbers: Iterable[int | None]) -> int | None:
-    total = 0
-    for number in numbers:
-        if number is None:
-            return None
-        total += number
-    return total
+def idle_parts(
+    here: Iterable[Instance], needs: Mapping[str, Requirements]
+) -> tuple[list[engine.Part], set[str]]:
+    """The instances that hold a replica now, the cheapest first, as dstack fills them.
+
+    Args:
+        here: The instances.
+        needs: By replica group, what one asks for.
+
+    Returns:
+        They, and the groups of which it is not known what holds them.
+    """
+    parts: list[engine.Part] = []
+    unknown: set[str] = set()
+    for instance in sorted(here, key=lambda each: (each.price or 0.0, each.num)):
+        left = idle_blocks(instance)
+        taken = {group: need.blocks_in(instance) for group, need in needs.items()} if left else {}
+        unknown.update(group for group, blocks in taken.items() if blocks is None)
+        takes = {group: blocks for group, blocks in taken.items() if blocks and blocks <= left}
+        if takes:
+            parts.append(engine.Part(left, takes))
+    return parts, unknown
 
 
 def _creatable(

@@ -23,7 +23,7 @@ from .lanes import (
     twice,
 )
 from .lines import Code, Line, code_of
-from .model import SHARED, Group, Replica, ReplicaState, Room, Service
+from .model import SHARED, Group, Part, Replica, ReplicaState, Room, Service, take_part
 from .placing import Placing, Reason, place
 from .planning import (
     Action,
@@ -81,6 +81,7 @@ __all__ = [
     "LanesError",
     "Line",
     "Occupant",
+    "Part",
     "Placing",
     "Plan",
     "Reason",
@@ -113,6 +114,7 @@ __all__ = [
     "read_configuration",
     "read_stored",
     "stopping_order",
+    "take_part",
     "targets",
     "twice",
 ]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 from enum import Enum
 
 from .cooldown import Cooldown
 from .lanes import Lane, in_order
-from .model import SHARED, Group, Replica, ReplicaState, Service
+from .model import SHARED, Group, Replica, ReplicaState, Service, take_part
 
 
 class Block(Enum):
@@ -34,6 +35,10 @@ class Rooms:
             for fleet, room in service.rooms.items()
             if room.more_of
         }
+        self._parts = {
+            fleet: list(room.parts) for fleet, room in service.rooms.items() if room.parts
+        }
+        self._taken: Counter[tuple[str, str]] = Counter()
 
     def more(self, fleet: str) -> int | None:
         """How many more replicas fit; None is not known."""
@@ -43,14 +48,29 @@ class Rooms:
         """Whether one more replica of a group fits."""
         return self._more.get(fleet, 1) > 0 and self._more_of.get(fleet, {}).get(group, 1) > 0
 
-    def take(self, fleet: str) -> None:
-        """Places one replica."""
+    def take(self, fleet: str, group: str) -> None:
+        """Places one replica of a group."""
+        self._taken[fleet, group] += 1
+        limits = self._more_of.get(fleet, {})
+        taken = take_part(self._parts.get(fleet, []), group)
+        if taken is None:
+            most, less = 1, dict.fromkeys(limits, 1)
+        else:
+            before, after = taken
+            most = before.most - after.most
+            less = {name: (before.holds(name) or 0) - (after.holds(name) or 0) for name in limits}
         if fleet in self._more:
-            self._more[fleet] -= 1
-        limits = self._more_of.get(fleet)
-        if limits:
-            for group in limits:
-                limits[group] -= 1
+            self._more[fleet] -= most
+        for name, lost in less.items():
+            limits[name] -= lost
+
+    def left_by_others(self, fleet: str, group: str) -> int | None:
+        """How many of a group were placed, where others have taken places that it could have had.
+
+        None where no other has, or it is not told of what the room is made.
+        """
+        own = self._taken[fleet, group]
+        return own if fleet in self._parts and own < self.at_first(fleet, group) else None
 
     def at_first(self, fleet: str, group: str = "") -> int:
         """How many more fitted before any was placed; 0 where that was not known."""
@@ -213,7 +233,7 @@ class Board:
 
     def put(self, count: LaneCount, replica: Replica) -> None:
         """Places one more replica in a lane; it goes first there, being the newest."""
-        self.rooms.take(count.lane.fleet)
+        self.rooms.take(count.lane.fleet, replica.group)
         self.count_in(count, replica)
 
     def drop(self, count: LaneCount, group: str) -> Replica:

@@ -76,7 +76,11 @@ def blocked(board: Board, count: LaneCount, block: Block, group: str = "") -> Ca
         cooldown = count.cooldown
         return Cause(Code.COOLDOWN, fleet, until=cooldown.until, detail=cooldown.cause)
     at_first = board.rooms.at_first(fleet, group)  # others of the plan have taken it
-    return Cause(Code.FULL, fleet, at_first or 0, detail=board.rooms.why(fleet, group))
+    own = board.rooms.left_by_others(fleet, group)
+    why = board.rooms.why(fleet, group)
+    if own is not None:
+        why = ", ".join(filter(None, ("other groups start there too", why)))
+    return Cause(Code.FULL, fleet, at_first if own is None else own, detail=why)
 
 
 def none_idle(states: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -74,22 +74,111 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the room in a fleet: an idle instance, or those that may still be created.
+
+    Attributes:
+        left: Its idle blocks, or the instances; None is no limit.
+        takes: By group, how many of these one replica takes; no other group has a place here.
+    """
+
+    left: int | None
+    takes: Mapping[str, int]
+
+    def holds(self, group: str) -> int | None:
+        """How many replicas of a group it holds if nothing else takes it; None is no limit."""
+        takes = self.takes.get(group)
+        if takes is None:
+            return 0
+        return None if self.left is None else self.left // takes
+
+    @property
+    def most(self) -> int:
+        """How many replicas it holds of the group that takes least; 0 where it has no limit."""
+        return (self.left or 0) // min(self.takes.values(), default=1)
+
+    def less(self, group: str) -> Part:
+        """What is left of it beside one more replica of a group."""
+        return self if self.left is None else Part(self.left - self.takes[group], self.takes)
+
+
+@dataclass(frozen=True, slots=True)
 class Room:
     """How many more replicas a fleet can take, beyond those that were placed in it.
 
     Attributes:
-        more: Idle matching capacity and what `nodes.max` still allows, in replicas; None is not
-            known and counts as unlimited.
-        more_of: Tighter limits of single groups, whose replicas need more than others. Each
-            replica placed counts as one against every limit.
+        more: Idle matching capacity and what `nodes.max` still allows, in replicas of the groups
+            that take least; None is not known and counts as unlimited.
+        more_of: Limits of single groups, whose replicas need more than others, or other instances.
         why: Why there is no more, for people to read.
         why_of: The same of single groups, where their reason is another.
+        parts: Of what it is made, in the order in which it is filled: a replica placed counts
+            against the groups that could have had its part. Where no part is left for it, or none
+            is told, it counts as one against every limit.
     """
 
     more: int | None = None
     more_of: Mapping[str, int] = field(default_factory=dict)
     why: str = ""
     why_of: Mapping[str, str] = field(default_factory=dict)
+    parts: tuple[Part, ...] = ()
+
+    @classmethod
+    def of_parts(
+        cls,
+        parts: Sequence[Part],
+        groups: Collection[str],
+        *,
+        unknown: Container[str] = (),
+        kept: int = 0,
+        why: str = "",
+        why_of: Mapping[str, str] | None = None,
+    ) -> Room:
+        """The room that parts make.
+
+        Args:
+            parts: The parts, in the order in which they are filled.
+            groups: All groups that may be placed in the fleet.
+            unknown: Those of which it is not known what fits.
+            kept: Places that are given away and not taken yet.
+            why: Why there is no more.
+            why_of: The same of single groups.
+        """
+        totals = {group: None if group in unknown else _held(parts, group) for group in groups}
+        limits = {group: max(n - kept, 0) for group, n in totals.items() if n is not None}
+        more = None
+        if limits and len(limits) == len(totals):
+            more = max(sum(part.most for part in parts) - kept, 0)
+        if len(totals) < 2:
+            return cls(more, why=why, why_of=why_of or {})
+        return cls(more, limits, why, why_of or {}, tuple(parts))
+
+
+def take_part(parts: list[Part], group: str) -> tuple[Part, Part] | None:
+    """Places a replica in the first part that has a place for it.
+
+    Args:
+        parts: The parts; what is left of that one replaces it.
+        group: The replica's group.
+
+    Returns:
+        The part before and after; None where none has a place.
+    """
+    for place, part in enumerate(parts):
+        if part.holds(group) != 0:
+            parts[place] = part.less(group)
+            return part, parts[place]
+    return None
+
+
+def _held(parts: Iterable[Part], group: str) -> int | None:
+    total = 0
+    for part in parts:
+        holds = part.holds(group)
+        if holds is None:
+            return None
+        total += holds
+    return total
 
 
 @dataclass(frozen=True, slots=True)

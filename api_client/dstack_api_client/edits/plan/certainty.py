@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable
 
-from dstack_api_client.analysis.requirements import Requirements
+from dstack_api_client.analysis.room_input import idle_parts
 from dstack_api_client.edits.offers.prices import PlanOffer
 from dstack_api_client.edits.outlook.dryrun import DryRun
 from dstack_api_client.edits.service.service import ServiceEdit
-from dstack_api_client.model.fleet import Instance
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_placement.engine import ONLY_GROUP
+from dstack_placement.engine import ONLY_GROUP, take_part
 
 _SURE = "available"
 
@@ -34,10 +33,10 @@ def unsure_fleets(
     available = {
         (offer.fleet, offer.group or ONLY_GROUP) for offer in offers if offer.availability == _SURE
     }
-    starting: dict[str, Counter[str]] = defaultdict(Counter)
+    starting: dict[str, list[str]] = defaultdict(list)
     for row in (*outlook.replicas, *outlook.surges):
         if row.action in ("start", "move") and row.to is not None:
-            starting[row.to][row.group] += 1
+            starting[row.to].append(row.group)
     unsure = []
     for name, groups in starting.items():
         fleet = snapshot.fleet_named(name)
@@ -46,13 +45,9 @@ def unsure_fleets(
             for instance in snapshot.instances.values()
             if fleet is not None and instance.fleet_id == fleet.id
         ]
-        # What another group takes is gone too: all that start must fit where the least do.
-        idle = min(_idle(here, needs.get(group)) for group in groups)
-        if groups.total() > idle and not all((name, group) in available for group in groups):
+        parts, _ = idle_parts(here, needs)
+        # Each takes its place before the next is looked at.
+        placed = [take_part(parts, group) is not None for group in groups]
+        if not all(placed) and not all((name, group) in available for group in groups):
             unsure.append(name)
     return tuple(unsure)
-
-
-def _idle(instances: Iterable[Instance], need: Requirements | None) -> int:
-    """Places that are known to be idle."""
-    return sum(need.idle_places(each) or 0 for each in instances) if need is not None else 0

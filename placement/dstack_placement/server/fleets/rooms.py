@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 
 from dstack._internal.core.models.instances import InstanceStatus
@@ -10,7 +11,7 @@ from dstack._internal.core.models.runs import Job, RunSpec
 from dstack._internal.server.models import FleetModel, InstanceModel
 from dstack._internal.server.services.runs import plan as dstack_plan
 
-from dstack_placement.engine import Room, none_idle
+from dstack_placement.engine import Part, Room, none_idle
 from dstack_placement.server.fleets import cordons
 from dstack_placement.server.fleets.lane_fleets import spec_of
 
@@ -40,7 +41,7 @@ def room_of(
         for instance in fleet.instances
         if _may_be_free(instance) and cordoned.of_instance(instance) is None
     ]
-    idle = {group: _idle(free, run_spec, job) for group, job in samples.items()}
+    parts = _idle(free, run_spec, samples)
     new: dict[str, int | None] = {}
     whys: dict[str, str] = {}
     for group, job in samples.items():
@@ -48,17 +49,11 @@ def room_of(
         if reason:
             whys[group] = f"{reason}, {kept} promised to replicas that start" if kept else reason
     why = next(iter(whys.values()), "")
-    totals = {
-        group: None if more is None else max(idle[group] + more - kept, 0)
-        for group, more in new.items()
-    }
-    if not totals or None in totals.values():
-        more = None
-    else:
-        more = max(total for total in totals.values() if total is not None)
-    limits = {group: total for group, total in totals.items() if total is not None}
+    takers = {group: 1 for group, more in new.items() if more != 0}
+    if takers:  # one number for all that can have any: what `nodes` leaves
+        parts.append(Part(next(new[group] for group in takers), takers))
     others = {group: reason for group, reason in whys.items() if reason != why}
-    return Room(more, limits if len(totals) > 1 else {}, why, others)
+    return Room.of_parts(parts, samples, kept=kept, why=why, why_of=others)
 
 
 def _may_be_free(instance: InstanceModel) -> bool:
@@ -78,18 +73,22 @@ def free_blocks(instance: InstanceModel) -> int:
     return total - min(max(instance.busy_blocks, 0), total)
 
 
-def _idle(instances: list[InstanceModel], run_spec: RunSpec, job: Job) -> int:
-    offers = dstack_plan.get_instance_offers_from_instances(
-        instances=instances, run_spec=run_spec, job=job, exclude_not_available=True
-    )
-    places = 0
-    for instance, offer in offers:
-        if (instance.total_blocks or 1) > 1:
+def _idle(
+    instances: list[InstanceModel], run_spec: RunSpec, samples: Mapping[str, Job]
+) -> list[Part]:
+    """The instances that hold a replica of any group, in the order in which dstack takes them."""
+    found: dict[uuid.UUID, tuple[int, dict[str, int]]] = {}
+    for group, job in samples.items():
+        offers = dstack_plan.get_instance_offers_from_instances(
+            instances=instances, run_spec=run_spec, job=job, exclude_not_available=True
+        )
+        for instance, offer in offers:
             # A shared instance takes as many replicas as there are idle blocks for.
-            places += max(free_blocks(instance) // max(offer.blocks, 1), 1)
-        else:
-            places += 1
-    return places
+            is_shared = (instance.total_blocks or 1) > 1
+            left = max(free_blocks(instance), 1) if is_shared else 1
+            _, takes = found.setdefault(instance.id, (left, {}))
+            takes[group] = min(max(offer.blocks, 1), left) if is_shared else 1
+    return [Part(left, takes) for left, takes in found.values()]
 
 
 def _creatable(
