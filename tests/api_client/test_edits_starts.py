@@ -13,10 +13,17 @@ from typing import Any
 import pytest
 
 from dstack_api_client.edits.base.difference import difference
-from dstack_api_client.edits.outlook.dryrun import DryRun, ReplicaOutlook, dry_run_here
+from dstack_api_client.edits.offers.prices import PlanOffer
+from dstack_api_client.edits.outlook.dryrun import (
+    DryRun,
+    ReplicaOutlook,
+    dry_run_here,
+    with_landings,
+)
 from dstack_api_client.edits.outlook.retrying import DEFAULT_DURATION, retry_of
 from dstack_api_client.edits.outlook.warnings import PlanWarning, Risk, warnings_of
-from dstack_api_client.edits.plan.surging import rolled_groups, surges
+from dstack_api_client.edits.plan.certainty import unsure_fleets
+from dstack_api_client.edits.plan.surging import landings, rolled_groups, surges
 from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.service import Group
@@ -208,6 +215,44 @@ def test_with_lanes_it_goes_one_above_a_maximum() -> None:
     assert warning.line.endswith("Lack of room alone does not.")
     edit, snapshot = _with_lanes(0, 1)
     assert rows(edit, snapshot) == [("0", "start", "spot")]
+
+
+def _in_the_later_lane(warm: int, number: int = 2) -> tuple[ServiceEdit, Snapshot]:
+    """All replicas are in the lane that is filled last, for 30 $/h each; `warm` has some room."""
+    lanes = [{"name": "warm", "priority": 20}, {"name": "cold", "priority": 10}]
+    replicas = [projects.replica(each, "cold", price=30.0) for each in range(number)]
+    service = projects.service(replicas, [projects.group("0", number)])
+    fleets = [projects.fleet("warm", nodes_max=warm), projects.fleet("cold", nodes_max=number)]
+    hosts = projects.instances("cold", *["busy"] * number, price=30.0)
+    snapshot = projects.project(
+        (service, replicas),
+        fleets=fleets,
+        hosts=[replace(host, fleet_id=fleets[1].id) for host in hosts],
+        capabilities=ADDON,
+    )
+    changes = {"fleets": lanes, "replicas": {"min": number, "max": number}}
+    return begun(lanes=True, **changes).with_values({IMAGE: "new"}), snapshot
+
+
+@pytest.mark.parametrize(
+    ("warm", "moved", "price"), [(9, [0, 1], 200.0), (1, [1], 130.0), (0, [], 60.0)]
+)
+def test_a_rolling_deployment_replaces_in_the_lane_that_has_room(
+    warm: int, moved: list[int], price: float
+) -> None:
+    """The plan said that all stay, at the price of before."""
+    edit, snapshot = _in_the_later_lane(warm)
+    told = difference(edit.base.spec, edit.spec, "service", edit.capabilities)
+    found = landings(edit, snapshot, told)
+    assert found == {("0", number): "warm" for number in moved}
+    offer = PlanOffer("0", "aws", "eu-west-1", "p5", False, 100.0, "available", "warm")
+    plan = with_landings(outlook(edit, snapshot), found, edit, snapshot, [offer])
+    lanes = {lane.fleet: (lane.now, lane.after, lane.enter, lane.leave) for lane in plan.lanes}
+    many = len(moved)
+    assert lanes == {"warm": (0, many, many, 0), "cold": (2, 2 - many, 0, many)}
+    assert plan.price_after == pytest.approx(price)
+    assert "warm" not in unsure_fleets(edit, plan, snapshot, [offer])
+    assert landings(edit.with_values({IMAGE: None}), snapshot, ()) == {}, "nothing is rolled out"
 
 
 def test_with_lanes_lack_of_room_only_waits() -> None:

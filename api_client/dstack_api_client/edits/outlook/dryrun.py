@@ -380,6 +380,52 @@ def _question(edit: ServiceEdit, rebalance: bool) -> dict[str, Any]:
     return question
 
 
+def with_landings(
+    outlook: DryRun,
+    landings: Mapping[tuple[str, int], str],
+    edit: ServiceEdit,
+    snapshot: Snapshot,
+    offers: Iterable[PlanOffer],
+) -> DryRun:
+    """With replicas that a rolling deployment replaces in another lane, as moves to it.
+
+    Args:
+        outlook: What the edit would do without it.
+        landings: The lanes, by the group and the number of what is replaced.
+        edit: The edit.
+        snapshot: What is known of the project.
+        offers: What the server offers.
+    """
+    found = {
+        at: to
+        for row in outlook.replicas
+        if row.action == "stay" and (to := landings.get(at := (row.group, row.number)))
+    }
+    if not found:
+        return outlook
+    rows = tuple(
+        replace(
+            row, action="move", to=to, why="the rolling deployment starts the one that replaces it"
+        )
+        if (to := found.get((row.group, row.number)))
+        else row
+        for row in outlook.replicas
+    )
+    pools = _pools_of(edit)
+    moves = _Moves(rows, pools)
+    change: Counter[tuple[str, str | None]] = Counter()
+    for row in outlook.replicas:
+        if to := found.get((row.group, row.number)):
+            pool = pools.get(row.group, SERVICE)
+            change[pool, to] += 1
+            change[pool, row.fleet] -= 1
+    lanes = tuple(
+        moves.of(replace(lane, after=lane.after + change[lane.pool, lane.fleet]))
+        for lane in outlook.lanes
+    )
+    return _with_prices(replace(outlook, replicas=rows, lanes=lanes), edit, snapshot, offers)
+
+
 def without_room(rows: Iterable[ReplicaOutlook]) -> list[ReplicaOutlook]:
     """Those that wait for room, and for nothing else."""
     return [row for row in rows if row.action == "pending" and row.reason not in _NOT_ROOM]
@@ -466,10 +512,15 @@ def _with_left(outlook: DryRun, pools: Mapping[str, str], moves: _Moves) -> DryR
 def _priced(
     outlook: DryRun, edit: ServiceEdit, snapshot: Snapshot, offers: Iterable[PlanOffer]
 ) -> DryRun:
-    """With notes on spot policies, and prices.
+    """With notes on spot policies, and prices."""
+    notes = (*barred_fleets(edit, snapshot), *changed_policies(edit), *outlook.notes)
+    return _with_prices(replace(outlook, notes=notes), edit, snapshot, offers)
 
-    What counts is each replica that comes, goes, or is replaced by one of another kind.
-    """
+
+def _with_prices(
+    outlook: DryRun, edit: ServiceEdit, snapshot: Snapshot, offers: Iterable[PlanOffer]
+) -> DryRun:
+    """With the price of each replica that comes, goes, or is replaced by one of another kind."""
     service = snapshot.services[edit.base.id]
     before, needs = edit.base.read.needs, edit.read.needs
     replaced = {name for name, need in needs.items() if before.get(name, need) != need}
@@ -490,7 +541,6 @@ def _priced(
         change += each
     return replace(
         outlook,
-        notes=(*barred_fleets(edit, snapshot), *changed_policies(edit), *outlook.notes),
         price_now=service.price,
         price_after=None if unpriced else service.price + change,
         unpriced=tuple(dict.fromkeys(unpriced)),

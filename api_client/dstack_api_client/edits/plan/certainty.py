@@ -34,7 +34,10 @@ def unsure_fleets(
         (offer.fleet, offer.group or ONLY_GROUP) for offer in offers if offer.availability == _SURE
     }
     starting: dict[str, list[str]] = defaultdict(list)
-    for row in (*outlook.replicas, *outlook.surges):
+    moved = {(row.group, row.to) for row in outlook.replicas if row.action == "move"}
+    # The extra replica of a rolling deployment replaces the first that moves there.
+    extra = [row for row in outlook.surges if (row.group, row.to) not in moved]
+    for row in (*outlook.replicas, *extra):
         if row.action in ("start", "move") and row.to is not None:
             starting[row.to].append(row.group)
     unsure = []

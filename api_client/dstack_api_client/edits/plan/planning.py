@@ -22,10 +22,10 @@ from dstack_api_client.edits.base.merging import ConflictError, three_way
 from dstack_api_client.edits.errors import EndedError, InvalidEditError
 from dstack_api_client.edits.offers.asking import ask_offers, ask_run
 from dstack_api_client.edits.offers.prices import PlanOffer
-from dstack_api_client.edits.outlook.dryrun import DryRun, dry_run
+from dstack_api_client.edits.outlook.dryrun import DryRun, dry_run, with_landings
 from dstack_api_client.edits.outlook.warnings import PlanWarning, warnings_of
 from dstack_api_client.edits.plan.certainty import unsure_fleets
-from dstack_api_client.edits.plan.surging import surges
+from dstack_api_client.edits.plan.surging import landings, surges
 from dstack_api_client.edits.service import checks
 from dstack_api_client.edits.service.service import LANE_FIELDS, ServiceEdit, what_is_missing
 from dstack_api_client.edits.spec import fields
@@ -141,6 +141,8 @@ async def make_plan(
                 outlook = await dry_run(client, edit, snapshot, offers=offers, offered=offered)
         if outlook is not None:
             outlook = replace(outlook, surges=surges(edit, snapshot, shown, offered))
+            landed = landings(edit, snapshot, shown, offered)
+            outlook = with_landings(outlook, landed, edit, snapshot, offers)
             outlook = replace(outlook, unsure=unsure_fleets(edit, outlook, snapshot, offers))
     found = warnings_of(
         edit,
