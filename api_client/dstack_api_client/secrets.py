@@ -35,9 +35,12 @@ _VALUE = r"""["']?(?P<secret>(?!--)[^\s"'`;|&<>,]+)"""
 #: Between a flag and its value; a command may go on in the next line.
 _BETWEEN = r"(?:=|(?:\\?\s)+)"
 _WORDS = (
-    r"(?:token|api[-_]?key|passwd|password|secret|secret[-_]?(?:access[-_]?)?key"
-    r"|access[-_]?key(?:[-_]?id)?|private[-_]?key|credentials?)"
+    r"(?:token|(?:api|auth|license|signing|encryption|master|wandb)[-_]?key|passwd|\w{0,20}password"
+    r"|passphrase|secret|secret[-_]?(?:access[-_]?)?key(?:[-_]?base)?|access[-_]?key(?:[-_]?id)?"
+    r"|private[-_]?key|credentials?)"
 )
+#: These mean a secret only behind a name: DB_PASS, but not PWD or --pass 2.
+_NAMED_WORDS = r"[\w-]{0,40}[a-z0-9][-_](?:pass|pwd)"
 #: Tokens that are known by how they begin.
 _KNOWN = (
     r"(?<![\w-])(?P<secret>hf_[a-z0-9]{20,}|sk-[\w-]{16,}|gh[pousr]_\w{16,}|github_pat_\w{16,}"
@@ -49,15 +52,27 @@ _PATTERNS = tuple(
     for pattern in (
         # --api-key X, --hf-token=X; not --max-tokens 4096
         rf"(?<!\S)--?(?:[\w-]+[-_])?{_WORDS}{_BETWEEN}{_VALUE}",
+        rf"(?<!\S)--?{_NAMED_WORDS}{_BETWEEN}{_VALUE}",
         # HF_TOKEN=X, ?access_token=X
         rf"(?<![\w-])(?:\w+[-_])?{_WORDS}={_VALUE}",
-        # "api_key": "X", api_key: X
-        rf"""["']?(?<![\w-])(?:\w+[-_])?{_WORDS}["']?\s*:\s*{_VALUE}""",
+        rf"(?<![\w-]){_NAMED_WORDS}={_VALUE}",
+        # "api_key": "X", api_key: X, X-Auth-Token: X
+        rf"""["']?(?<![\w-])(?:[\w-]{{1,40}}[-_])?(?:{_WORDS}|cookie)["']?\s*:\s*{_VALUE}""",
         # Authorization: Bearer X
         rf"(?:proxy-)?authorization\s*[:=]\s*(?:bearer|basic|token)?\s*{_VALUE}",
         rf"(?<!\w)bearer\s+{_VALUE}",
         # curl -u user:X
         r"(?<!\S)(?:-u|--user)(?:=|\s+)[\"']?[^\s:\"']+:(?P<secret>[^\s\"']+)",
+        # docker login -p X, sshpass -p X, redis-cli -a X, mysql -pX, wandb login X
+        rf"\blogin\s(?:[^\n;|&]{{0,200}}\s)?-p\s*{_VALUE}",
+        rf"\bsshpass\s+-p\s*{_VALUE}",
+        rf"\bredis-cli\s(?:[^\n;|&]{{0,200}}\s)?-a\s+{_VALUE}",
+        rf"\bmysql\w*\s(?:[^\n;|&]{{0,200}}\s)?-p{_VALUE}",
+        rf"\bwandb\s+login\s+(?:--\S+\s+)*{_VALUE}",
+        # aws configure set aws_secret_access_key X
+        rf"\bconfigure\s+set\s+\S*(?:secret_access_key|session_token)\s+{_VALUE}",
+        # echo X | docker login --password-stdin
+        rf"\becho\s+(?:-n\s+)?{_VALUE}\s*\|[^\n;]{{0,200}}--password-stdin",
         # https://user:X@host, https://X@host; not ssh://git@host
         r"://[^/\s:@\"']*:(?P<secret>[^/\s@\"']+)@",
         r"(?<!ssh)://(?P<secret>[^/\s:@\"']+)@",
