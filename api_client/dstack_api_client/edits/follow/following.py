@@ -123,8 +123,11 @@ async def follow(
     joined: Joined | None = None
     events = RunEvents(client, base.target.project, base.id)
 
+    # What a service that ends for it has lacked: once it ends, nothing is to start any more.
+    lacked: tuple[str, ...] = ()
+
     async def look() -> Progress:
-        nonlocal joined
+        nonlocal joined, lacked
         try:
             now, joined = await _look(client, base, capabilities, joined, events)
             edit = ServiceEdit.begin(now, capabilities)
@@ -135,7 +138,11 @@ async def follow(
             if not error.said_by_server:
                 raise
             return Progress(State.FAILED, 0.0, waiting=("The run is not there any more.",))
-        return progress(base, now, joined.snapshot, outlook, planned, restarts=restarts)
+        found = progress(base, now, joined.snapshot, outlook, planned, restarts=restarts)
+        if now.gone:
+            return replace(found, waiting=(*found.waiting, *lacked))
+        lacked = tuple(_without_room(outlook))
+        return found
 
     async for last in polled(look, limit=limit, every=every, sleep=sleep):
         yield last
@@ -294,11 +301,15 @@ def _of_outlook(outlook: DryRun | None) -> tuple[str, ...]:
     never = [row for row in outlook.replicas if row.reason == NEVER]
     if never:
         found.append(f"{_replicas(len(never))} that will wait for ever: {never[0].why}")
-    pending = without_room(outlook.replicas)
+    found += _without_room(outlook)
+    return tuple(one_line(text) for text in found)
+
+
+def _without_room(outlook: DryRun | None) -> Iterable[str]:
+    pending = without_room(outlook.replicas) if outlook is not None else []
     if pending:
         why = "; ".join(dict.fromkeys(row.why for row in pending if row.why))
-        found.append(f"{_replicas(len(pending))} without room" + (f": {why}" if why else ""))
-    return tuple(one_line(text) for text in found)
+        yield one_line(f"{_replicas(len(pending))} without room" + (f": {why}" if why else ""))
 
 
 def _is_short(lane: LaneOutlook, outlook: DryRun) -> bool:
