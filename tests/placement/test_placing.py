@@ -229,9 +229,7 @@ def test_it_says_what_other_groups_have_taken() -> None:
     room = Room.of_parts([Part(8, {"large": 4, "small": 1})], ("large", "small"), why="full")
     groups = (Group("large", 1), Group("small", 5))
     plan = next_actions(Service((Lane("a"),), groups, rooms={"a": room}), now=NOW)
-    assert (
-        plan.replicas[-1].why == "a has room for 4 more only, other groups start there too, full"
-    )
+    assert plan.replicas[-1].why == "a has room for 4 more only, other groups start there too, full"
     assert plan.lanes[0].room == 8
 
 
