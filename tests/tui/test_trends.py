@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 from datetime import timedelta
 
@@ -11,7 +12,7 @@ from dstack_api_client.join.difference import Difference, diff
 from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync, Worker
 from dstack_api_client.model.traffic import Traffic
-from dstack_api_client.trends.trend import STEP, STEPS
+from dstack_api_client.trends.trend import STEP, STEPS, Trend
 from dstack_api_client.trends.watch import TrendWatch
 from dstack_fleets_tui.tables import trends
 from dstack_fleets_tui.words import words
@@ -169,6 +170,19 @@ def test_workers_share_one_scale():
         watch.look(replace(snapshot(), routers={"s-chat": view}, observed_at=at), Difference())
     drawn = trends.loads(workers, watch, UNICODE)
     assert [plain_text(drawn[each.key]).strip() for each in workers] == ["█", "▅", "▁"]
+
+
+def test_no_more_is_kept_than_of_the_step_that_ended_last():
+    watch, before, kept = TrendWatch(), None, []
+    for step in range(60):
+        shot = snapshot(services=[replace(CHAT, ready=step % 5)])
+        shot = replace(shot, observed_at=NOW + timedelta(days=1, seconds=STEP * step))
+        watch.look(shot, diff(before, shot))
+        before = shot
+        trends.ready(CHAT, watch, UNICODE)
+        trends.section_of_service(CHAT, watch, UNICODE)
+        kept.append(sum(isinstance(each, Trend) for each in gc.get_objects()))
+    assert max(kept[40:]) <= kept[20]
 
 
 async def test_within_a_step_no_sparkline_changes():

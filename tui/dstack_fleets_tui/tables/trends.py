@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, wraps
+from typing import Concatenate, ParamSpec, TypeVar, cast
 
 from textual.content import Content
 
@@ -30,6 +31,8 @@ COLUMN_KEYS = frozenset({"trend", "gpu_trend", "load_trend", "price_trend"})
 #: Signs of a sparkline, and the steps of each.
 SIGNS = 15
 _STEPS = STEPS // SIGNS
+#: Steps whose sparklines are kept: of no step at all, and of two projects of which one is ahead.
+_STEPS_KEPT = 3
 #: Cells from which there is room for sparklines in the list of services, and in that of fleets.
 WIDE, WIDER = 114, 132
 #: Cells from which both lists have room for what the price was, beside all that is now.
@@ -152,12 +155,36 @@ def _section(
     return Section("Last 30 minutes, T for charts", lines)
 
 
-@lru_cache(maxsize=4096)
+_Others = ParamSpec("_Others")
+_Made = TypeVar("_Made")
+
+
+def _until_step_ends(
+    make: Callable[Concatenate[Trend, _Others], _Made],
+) -> Callable[Concatenate[Trend, _Others], _Made]:
+    """Keeps what is made of trends until a step ends: then each trend is another one."""
+    steps: dict[int, Callable[Concatenate[Trend, _Others], _Made]] = {}
+
+    @wraps(make)
+    def made(trend: Trend, /, *args: _Others.args, **kwargs: _Others.kwargs) -> _Made:
+        kept = steps.pop(trend.number, None)
+        if kept is None:
+            new = lru_cache(maxsize=4096)(make)
+            kept = cast("Callable[Concatenate[Trend, _Others], _Made]", new)
+        steps[trend.number] = kept
+        if len(steps) > _STEPS_KEPT:
+            del steps[next(iter(steps))]
+        return kept(trend, *args, **kwargs)
+
+    return made
+
+
+@_until_step_ends
 def _peak(trend: Trend) -> float:
     return max(trend.known, default=0)
 
 
-@lru_cache(maxsize=4096)
+@_until_step_ends
 def _drawn_share(part: Trend, whole: Trend, is_promise: bool, glyphs: Glyphs) -> Content:
     shares = [
         None if of is None or all_ is None or not (of or all_) else min(1.0, of / (all_ or of))
@@ -167,7 +194,7 @@ def _drawn_share(part: Trend, whole: Trend, is_promise: bool, glyphs: Glyphs) ->
     return sparkline(values, SIGNS, 1.0, glyphs=glyphs, loud=_loud if is_promise else None)
 
 
-@lru_cache(maxsize=4096)
+@_until_step_ends
 def _drawn(trend: Trend, top: float, glyphs: Glyphs) -> Content:
     return sparkline(by_sign(trend.values, trend.number), SIGNS, top, glyphs=glyphs)
 

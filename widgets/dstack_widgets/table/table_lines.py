@@ -90,7 +90,7 @@ def _content(cell: Cell) -> Content:
 
 
 #: Most cells of a table say what they said at the last look.
-_styled = lru_cache(maxsize=4096)(literal)
+_styled = lru_cache(maxsize=1024)(literal)
 
 
 def _fit(cell: Cell, column: Column, width: int, glyphs: Glyphs) -> Content:
