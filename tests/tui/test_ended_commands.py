@@ -160,6 +160,20 @@ def test_a_command_that_is_ended_meanwhile_says_what_became_of_its_change(
         assert code == (1 if known else 6)
 
 
+@pytest.mark.parametrize(
+    ("command", "path"), [("stop chat", "runs/stop"), ("cordon fleet-1", "placement/cordon")]
+)
+def test_a_program_is_told_that_it_is_not_known(
+    desk: _Desk, command: str, path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    desk.server.deaf = True
+    desk.proxy.fails("reset in the body", path)
+    assert desk.run(f"{command} -o json") == 6
+    result = json.loads(capsys.readouterr().out)["result"]
+    assert result["state"] is None
+    assert "no answer says whether it was made" in result["message"]
+
+
 @pytest.mark.parametrize("later", ["cordon", "abort"])
 def test_the_next_command_says_of_what_the_end_was_not_seen(
     desk: _Desk, later: str, capsys: pytest.CaptureFixture[str]

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-from dstack_api_client import errors
 from dstack_api_client.connect.connection import Connection
 from dstack_api_client.edits.base.base import Base
 from dstack_api_client.edits.base.outcome import UnknownOutcomeError
@@ -134,7 +133,7 @@ async def carry_out(
     confirm(base, manner)
     user = await who(client)
     asked = perform(client, plan, Store.default(), user=user, action=action, on_notice=say)
-    done = await answer_to(asked, manner, item, base)
+    done = await answer_to(asked, manner, item, _unknown(base))
     tell(manner, done_line(done))
     return done
 
@@ -169,7 +168,7 @@ async def _rebalance(connection: Connection, service: str, manner: Manner) -> St
         confirm(at.base, manner)
         store, user = Store.default(), await who(at.client)
         asked = rebalancing.rebalance(at.client, at.base, store, user=user)
-        done = await answer_to(asked, manner, _moves(service, planned or ()), at.base)
+        done = await answer_to(asked, manner, _moves(service, planned or ()), _unknown(at.base))
         if done.moves != planned:
             tell(manner, _moving(done.moves))
         tell(manner, done.line)
@@ -210,7 +209,7 @@ async def _cancel_rebalancing(connection: Connection, service: str, manner: Mann
         confirm(at.base, manner)
         store, user = Store.default(), await who(at.client)
         asked = rebalancing.cancel(at.client, at.base, store, user=user)
-        done = await answer_to(asked, manner, moves, at.base)
+        done = await answer_to(asked, manner, moves, _unknown(at.base))
         tell(manner, done.line)
         known = at.snapshot.capabilities
         last = await followed(lambda limit: follow(at.client, at.base, known, limit=limit), manner)
@@ -221,13 +220,24 @@ async def _cancel_rebalancing(connection: Connection, service: str, manner: Mann
 
 
 async def answer_to(
-    change: Coroutine[Any, Any, P], manner: Manner, item: dict[str, Any], base: Base
+    change: Coroutine[Any, Any, P],
+    manner: Manner,
+    item: dict[str, Any],
+    unknown: Callable[[str], dict[str, Any]],
 ) -> P:
-    """What came of a change; says the notices, and where nobody knows what came of it, that."""
+    """What came of a change; says the notices, and where nobody knows what came of it, that.
+
+    Args:
+        change: The change.
+        manner: How.
+        item: What is asked for, as JSON.
+        unknown: The result where nobody knows, with a sentence on that.
+    """
     try:
         done = await to_the_end(change)
     except (UnknownOutcomeError, UnansweredError) as error:
-        _tell_unknown(manner, item, base, error)
+        if manner.output == "json":
+            write_told(as_json({**item, "result": unknown(error.message)}))
         raise
     for notice in done.notices:
         say(notice)
@@ -317,19 +327,19 @@ def done_line(done: Performed) -> str:
     return done.applied.line if done.applied is not None else done.line
 
 
-def _tell_unknown(
-    manner: Manner, item: dict[str, Any], before: Base, error: errors.ApiError
-) -> None:
-    """Says to a program that it is not known whether a change was applied."""
-    if manner.output == "json":
-        result = {
+def _unknown(before: Base) -> Callable[[str], dict[str, Any]]:
+    """The result of an edit of which nobody knows whether it was applied."""
+
+    def result(message: str) -> dict[str, Any]:
+        return {
             "id": before.id,
             "applied": None,
             "deployment": None,
-            "message": error.message,
+            "message": message,
             "progress": None,
         }
-        write_told(as_json({**item, "result": result}))
+
+    return result
 
 
 def result_item(now: Base, line: str, last: Progress | None) -> dict[str, Any]:

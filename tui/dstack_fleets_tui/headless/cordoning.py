@@ -18,15 +18,14 @@ from dstack_api_client.transport.client import Client
 from dstack_api_client.whatif import outcome_of_drain
 from dstack_fleets_tui.headless import ending
 from dstack_fleets_tui.headless.apply import (
+    answer_to,
     confirm,
     refuse_read_only,
     tell_unseen_ends,
-    to_the_end,
 )
 from dstack_fleets_tui.headless.get import as_json
 from dstack_fleets_tui.headless.looking import poll
 from dstack_fleets_tui.headless.manner import Manner, followed, tell, write_told
-from dstack_fleets_tui.headless.plan import say
 from dstack_fleets_tui.names import selection
 from dstack_fleets_tui.output.cordons import occupants, plan_item, plan_lines
 
@@ -88,11 +87,12 @@ async def _change(
         refuse_read_only(manner)
         confirm(base, manner)
         user = await who(client)
-        done = await to_the_end(
-            cordoning.carry_out(client, base, change, Store.default(), user=user)
+        done = await answer_to(
+            cordoning.carry_out(client, base, change, Store.default(), user=user),
+            manner,
+            item,
+            lambda message: {"message": message, "left": None, "state": None},
         )
-        for notice in done.notices:
-            say(notice)
         tell(manner, done.line)
         last = None
         if action == "drain":

@@ -17,15 +17,14 @@ from dstack_api_client.text import one_line
 from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.headless import ending
 from dstack_fleets_tui.headless.apply import (
+    answer_to,
     confirm,
     refuse_read_only,
     tell_unseen_ends,
-    to_the_end,
 )
 from dstack_fleets_tui.headless.get import as_json
 from dstack_fleets_tui.headless.looking import poll
 from dstack_fleets_tui.headless.manner import Manner, followed, tell, write_told
-from dstack_fleets_tui.headless.plan import say
 from dstack_fleets_tui.names import finding
 from dstack_fleets_tui.output.stopping import stop_item, stop_lines, stop_title
 
@@ -67,9 +66,10 @@ async def _stop(connection: Connection, action: StopAction, name: str, manner: M
         confirm(base, manner, what=action.capitalize())
         user = await who(client)
         asked = carry_out(client, base, action, Store.default(), user=user)
-        done = await to_the_end(asked)
-        for notice in done.notices:
-            say(notice)
+        item = stop_item(action, run, snapshot)
+        done = await answer_to(
+            asked, manner, item, lambda message: {"message": message, "state": None}
+        )
         tell(manner, done.line)
         last = None
         if action != "delete":
@@ -80,5 +80,5 @@ async def _stop(connection: Connection, action: StopAction, name: str, manner: M
         state = State.DONE if last is None else last.state
         if manner.output == "json":
             result = {"message": done.line, "state": state.value}
-            write_told(as_json({**stop_item(action, run, snapshot), "result": result}))
+            write_told(as_json({**item, "result": result}))
         return state
