@@ -26,6 +26,7 @@ class Terminal:
         within: What the program is started by, such as tmux.
         python: The interpreter in whose environment it is installed.
         ignore_hangup: Whether it is started with SIGHUP ignored.
+        module: What is run of it.
         environment: What its environment has beside that of the tests.
     """
 
@@ -35,6 +36,7 @@ class Terminal:
         within: Sequence[str] = (),
         python: str = sys.executable,
         ignore_hangup: bool = False,
+        module: str = "dstack_fleets_tui",
         **environment: str,
     ) -> None:
         self.master, slave = pty.openpty()
@@ -45,7 +47,7 @@ class Terminal:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a child inherits what is ignored
         try:
             self.process = subprocess.Popen(
-                [*within, python, "-m", "dstack_fleets_tui", *arguments],
+                [*within, python, "-m", module, *arguments],
                 stdin=slave,
                 stdout=slave,
                 stderr=slave,
@@ -127,6 +129,7 @@ async def terminal(
     python: str = sys.executable,
     ignore_hangup: bool = False,
     unread: bool = False,
+    module: str = "dstack_fleets_tui",
     **environment: str,
 ) -> AsyncIterator[Terminal]:
     """Starts the dashboard; ends it at the end.
@@ -137,9 +140,12 @@ async def terminal(
         ignore_hangup: Whether it is started with SIGHUP ignored.
         unread: Whether nobody reads what it writes but who looks at it. A program whose terminal
             is full waits, and takes no keys; a terminal that people use reads at once.
+        module: What is run of it.
         environment: What its environment has beside that of the tests.
     """
-    program = Terminal(*arguments, python=python, ignore_hangup=ignore_hangup, **environment)
+    program = Terminal(
+        *arguments, python=python, ignore_hangup=ignore_hangup, module=module, **environment
+    )
     if not unread:
         program.read_always()
     try:

@@ -20,6 +20,7 @@ TOKEN = "secret-token"
 TYPED = "4711"
 _RIGHT, _ENTER = "\x1b[C", "\r"
 _OPEN = "the editor is open"
+_PATIENT = "tests.servers.patient_dashboard"
 
 
 @dataclass
@@ -195,7 +196,7 @@ async def beside(at: Dashboard) -> AsyncIterator[Dashboard]:
 async def _started(
     server: ChangingServer, home: Path, environment: dict[str, str]
 ) -> AsyncIterator[Dashboard]:
-    async with terminal(**environment) as program:
+    async with terminal(module=_PATIENT, **environment) as program:
         at = Dashboard(program, server, home, environment)
         await at.shows("Problems", limit=40)
         yield at
