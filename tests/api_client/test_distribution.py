@@ -180,7 +180,7 @@ class TestPlacedByTheServer:
                 placement(
                     lane("new"),
                     pools={"0": "", "alone": None},
-                    # What is no longer a lane is told by its id.
+                    # What is no longer a lane is named by its id.
                     replicas=[placed(0, "f-old")],
                 )
             ],

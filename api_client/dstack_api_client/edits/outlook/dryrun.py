@@ -99,6 +99,20 @@ class ReplicaOutlook:
     reason: str | None
     why: str
 
+    @classmethod
+    def of(cls, row: engine.ReplicaPlan) -> ReplicaOutlook:
+        """The same as the engine plans it."""
+        return cls(
+            number=row.replica.number,
+            group=row.replica.group,
+            new=row.new,
+            fleet=row.replica.fleet,
+            action=row.action.value,
+            to=row.to,
+            reason=row.reason.value if row.reason is not None else None,
+            why=row.why,
+        )
+
 
 @dataclass(frozen=True)
 class DryRun:
@@ -196,19 +210,7 @@ def dry_run_here(
     foresight = foreseen(edit, snapshot, state)
     plan = engine.preview(foresight.service, now=snapshot.observed_at, rebalance=rebalance)
     ways = (way.line(edit.base.target.name) for way in foresight.ways)
-    rows = tuple(
-        ReplicaOutlook(
-            number=row.replica.number,
-            group=row.replica.group,
-            new=row.new,
-            fleet=row.replica.fleet,
-            action=row.action.value,
-            to=row.to,
-            reason=row.reason.value if row.reason is not None else None,
-            why=row.why,
-        )
-        for row in plan.replicas
-    )
+    rows = tuple(map(ReplicaOutlook.of, plan.replicas))
     waited = waited_for(edit, state, snapshot)
     labels = edit.read.labels
     called = labels.get(waited or "", waited)

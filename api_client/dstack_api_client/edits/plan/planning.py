@@ -139,8 +139,9 @@ async def make_plan(
             if offered:
                 offers = in_fleets
                 outlook = await dry_run(client, edit, snapshot, offers=offers, offered=offered)
+                if outlook is not None:
+                    outlook = replace(outlook, surges=surges(edit, snapshot, shown, offered))
         if outlook is not None:
-            outlook = replace(outlook, surges=surges(edit, snapshot, shown, offered))
             landed = landings(edit, snapshot, shown, offered)
             outlook = with_landings(outlook, landed, edit, snapshot, offers)
             outlook = replace(outlook, unsure=unsure_fleets(edit, outlook, snapshot, offers))

@@ -53,13 +53,11 @@ def surges(
     Raises:
         LanesError: The edited lanes can't be accepted.
     """
-    groups = rolled_groups(edit, changes)
-    state = situation(edit, snapshot, offered) if groups else None
-    if state is None:
+    begun = _begun(edit, snapshot, rolled_groups(edit, changes), offered)
+    if begun is None:
         return ()
-    now = snapshot.observed_at
-    rolling, extra = _rolling(state, groups, now)
-    plan = engine.preview(rolling, now=now)
+    rolling, extra = begun
+    plan = engine.preview(rolling, now=snapshot.observed_at)
     return tuple(_row(row) for row in plan.replicas if row.replica.key in extra)
 
 
@@ -87,11 +85,11 @@ def landings(
         LanesError: The edited lanes can't be accepted.
     """
     groups = rolled_groups(edit, changes) if managed(edit) else ()
-    state = situation(edit, snapshot, offered) if groups else None
-    if state is None:
+    begun = _begun(edit, snapshot, groups, offered)
+    if begun is None:
         return {}
+    rolling, extra = begun
     now = snapshot.observed_at
-    rolling, extra = _rolling(state, groups, now)
     waits = {each.group: each for each in rolling.replicas if each.key in extra}
     rolling = replace(
         rolling, replicas=tuple(each for each in rolling.replicas if each.key not in extra)
@@ -143,6 +141,14 @@ def _group_of(path: Path) -> str | None:
     return path[2] if path[0] == "configuration" and path[1] in _GROUPS and path[3:] else None
 
 
+def _begun(
+    edit: ServiceEdit, snapshot: Snapshot, groups: Collection[str], offered: Offered
+) -> tuple[engine.Service, frozenset[str]] | None:
+    """What `_rolling` gives; None where no group is rolled out, or the service is gone."""
+    state = situation(edit, snapshot, offered) if groups else None
+    return _rolling(state, groups, snapshot.observed_at) if state is not None else None
+
+
 def _rolling(
     state: engine.Service, groups: Collection[str], now: datetime
 ) -> tuple[engine.Service, frozenset[str]]:
@@ -183,14 +189,6 @@ def _stops(replica: engine.Replica) -> bool:
 
 def _row(row: engine.ReplicaPlan) -> ReplicaOutlook:
     pending = row.action is engine.Action.PENDING
-    return ReplicaOutlook(
-        number=row.replica.number,
-        group=row.replica.group,
-        new=True,
-        fleet=None,
-        # A group without lanes is placed by the server's own rule, where it finds room.
-        action=(engine.Action.PENDING if pending else engine.Action.START).value,
-        to=row.to,
-        reason=row.reason.value if row.reason is not None else None,
-        why=row.why,
-    )
+    # A group without lanes is placed by the server's own rule, where it finds room.
+    action = engine.Action.PENDING if pending else engine.Action.START
+    return replace(ReplicaOutlook.of(row), new=True, fleet=None, action=action.value)
