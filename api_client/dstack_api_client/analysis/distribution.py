@@ -89,7 +89,7 @@ class FleetRow:
     fallback_causes: tuple[str, ...] = ()
     causes_fallen: tuple[str, ...] = ()
 
-    def of_lane(self, field: engine.LaneField) -> int | None:
+    def of_lane(self, field: engine.LaneField) -> engine.LaneValue | None:
         """What its lane says of one field; None where there is no lane."""
         return self.lane.value(field) if self.lane is not None else None
 

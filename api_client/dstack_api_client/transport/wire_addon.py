@@ -15,9 +15,8 @@ from dstack_api_client.transport.wire_values import (
     Parted,
     Port,
     Timed,
-    Whole,
 )
-from dstack_placement.engine import LANE_FIELDS, Lane
+from dstack_placement.engine import LANE_FIELDS, Lane, LaneField
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
 
@@ -50,16 +49,24 @@ class LaneCause(Timed):
     detail: str = ""
 
 
-class PlacementLane(Timed):
+def _value(field: LaneField) -> tuple[str, Any, Any]:
+    """What an answer has for a field of a lane."""
+    kind: Any = Annotated[field.kind, msgspec.Meta(ge=0, le=1_000_000)]
+    return field.name, kind if field.default is not None else kind | None, field.default
+
+
+_LaneValues: Any = msgspec.defstruct(
+    "_LaneValues", map(_value, LANE_FIELDS), bases=(Timed,), gc=False, kw_only=True
+)
+
+
+class PlacementLane(_LaneValues):  # type: ignore[misc]
     """A lane in the add-on's answer."""
 
     times = ("cooldown_until", "deficit_since")
 
     fleet: str
     pool: str = ""
-    min_replicas: Count = 0
-    max_replicas: Count | None = None
-    priority: Whole = 0
     target: Count = 0
     running: Count = 0
     ready: Count = 0

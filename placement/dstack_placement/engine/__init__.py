@@ -10,11 +10,8 @@ from .cooldown import Cooldown, after_failure
 from .draining import DEFAULT_DRAIN, LONGEST_DRAIN, Drain
 from .explain import LaneWhy, none_idle
 from .foresight import Contenders, Foresight, GivingWay, foresee
+from .lane import LANE_COLUMNS, LANE_FIELDS, Lane, LaneField, LaneValue
 from .lanes import (
-    LANE_COLUMNS,
-    LANE_FIELDS,
-    Lane,
-    LaneField,
     LanesError,
     check_counts,
     check_known,
@@ -54,6 +51,7 @@ from .specification import (
 )
 from .stopping import stopping_order
 from .targets import targets
+from .typed import bounded, shortened, whole_number
 
 __all__ = [
     "DEFAULT_DRAIN",
@@ -77,6 +75,7 @@ __all__ = [
     "Lane",
     "LaneField",
     "LanePlan",
+    "LaneValue",
     "LaneWhy",
     "LanesError",
     "Line",
@@ -95,6 +94,7 @@ __all__ = [
     "ServiceSpec",
     "accepted",
     "after_failure",
+    "bounded",
     "check_counts",
     "check_known",
     "code_of",
@@ -113,8 +113,10 @@ __all__ = [
     "preview",
     "read_configuration",
     "read_stored",
+    "shortened",
     "stopping_order",
     "take_part",
     "targets",
     "twice",
+    "whole_number",
 ]

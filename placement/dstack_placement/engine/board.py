@@ -8,7 +8,8 @@ from datetime import datetime
 from enum import Enum
 
 from .cooldown import Cooldown
-from .lanes import Lane, in_order
+from .lane import Lane
+from .lanes import in_order
 from .model import SHARED, Group, Replica, ReplicaState, Service, take_part
 
 

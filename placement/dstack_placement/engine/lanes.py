@@ -3,65 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
+from .lane import FIELD_NAMES, LANE_FIELDS, Lane
 from .lines import Code, Line
 
+_KEYS = ("name", "project", *FIELD_NAMES)
 
-@dataclass(frozen=True, slots=True)
-class LaneField:
-    """One thing that a lane may say besides its fleet.
-
-    Attributes:
-        name: In a configuration, in answers and in JSON.
-        short: In a sentence, and as the key of a column.
-        title: At the head of a column.
-        help: What it is, in a sentence.
-        default: What holds where it is not said.
-        unset: What that is called, where it is not a number.
-    """
-
-    name: str
-    short: str
-    title: str
-    help: str
-    default: int | None = 0
-    unset: str = ""
-
-    @staticmethod
-    def number(value: object) -> int | None:
-        """A value as the number that it says; None for what is none."""
-        return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-#: In the order in which configurations have them.
-LANE_FIELDS = (
-    LaneField("min_replicas", "min", "MIN", "the number of replicas always kept in this fleet"),
-    LaneField(
-        "max_replicas",
-        "max",
-        "MAX",
-        "the maximum number of replicas in this fleet",
-        None,
-        "no maximum",
-    ),
-    LaneField(
-        "priority",
-        "priority",
-        "PRIO",
-        "fleets of higher priority are filled first, fleets of equal priority in the order of the"
-        " list",
-    ),
-)
-#: In the order in which screens and answers have them: what goes first comes first.
-LANE_COLUMNS = tuple(sorted(LANE_FIELDS, key=lambda field: field.name != "priority"))
-_COUNTS = tuple(field.name for field in LANE_FIELDS)
-_KEYS = ("name", "project", *_COUNTS)
-
-#: Most lanes in one list, and the maximum count or priority. No service comes near them; without
-#: a limit, reading and explaining one could take any time.
-MOST_LANES, GREATEST_COUNT = 200, 1_000_000
+#: Most lanes in one list. No service comes near it; without a limit, reading one could take any
+#: time.
+MOST_LANES = 200
 
 
 class LanesError(ValueError):
@@ -77,50 +29,6 @@ class LanesError(ValueError):
         super().__init__("\n".join(self.lines))
 
 
-@dataclass(frozen=True, slots=True)
-class Lane:
-    """One entry of `fleets`: a fleet, and how many replicas belong there.
-
-    Attributes:
-        fleet: The fleet's name, or `project/name` for an imported fleet.
-        min_replicas: Replicas always kept here.
-        max_replicas: Most replicas here; None is no limit.
-        priority: Higher goes first. Lanes of equal priority keep the order of the list.
-        explicit: Whether a count or the priority was written down, be it the default.
-    """
-
-    fleet: str
-    min_replicas: int = 0
-    max_replicas: int | None = None
-    priority: int = 0
-    explicit: bool = field(default=False, compare=False)
-
-    @property
-    def plain(self) -> bool:
-        """Whether this is no more than a fleet's name, as the stock server knows it."""
-        return not (self.explicit or any(self.value(each) != each.default for each in LANE_FIELDS))
-
-    @classmethod
-    def of(cls, fleet: str, values: Mapping[str, Any]) -> Lane:
-        """A lane with the values of a mapping; what is null there, or not at all, is the default.
-
-        Args:
-            fleet: The fleet's name, as lanes have it.
-            values: By name of the field, already checked.
-        """
-        said = {name: values[name] for name in _COUNTS if values.get(name) is not None}
-        return cls(fleet, **said, explicit=bool(said))
-
-    def value(self, field: LaneField) -> int | None:
-        """What it says of one field."""
-        found: int | None = getattr(self, field.name)
-        return found
-
-    def values(self) -> dict[str, Any]:
-        """What it says of each field, by name."""
-        return {field.name: self.value(field) for field in LANE_COLUMNS}
-
-
 def in_order(lanes: Sequence[Lane]) -> list[Lane]:
     """The lanes in the order in which they are filled: by priority, then as listed."""
     return sorted(lanes, key=lambda lane: -lane.priority)
@@ -129,7 +37,7 @@ def in_order(lanes: Sequence[Lane]) -> list[Lane]:
 def sets_lanes(value: object) -> bool:
     """Whether an entry of `fleets` says more than a fleet's name, be it wrong."""
     return isinstance(value, Sequence) and any(
-        isinstance(entry, Mapping) and any(entry.get(key) is not None for key in _COUNTS)
+        isinstance(entry, Mapping) and any(entry.get(key) is not None for key in FIELD_NAMES)
         for entry in value
     )
 
@@ -276,24 +184,15 @@ def _read_lane(entry: object, what: str, project: str | None) -> tuple[Lane | No
     fleet, line = _fleet(entry.get("project"), entry.get("name"), what, project)
     if not fleet:
         wrong.append(line)
-    counts: dict[str, int] = {}
+    counts: dict[str, Any] = {}
     for each in LANE_FIELDS:
-        key = each.name
-        if entry.get(key) is None:
+        if entry.get(each.name) is None:
             continue
-        number = each.number(entry[key])
-        if number is None:
-            text = f"`{key}` of {fleet or what} is not a whole number. Write 0 or more."
-            wrong.append(Line(text, Code.NOT_A_NUMBER, field=key))
-        elif number < 0:
-            text = f"`{key}` of {fleet or what} is negative ({number}). Write 0 or more."
-            wrong.append(Line(text, Code.NEGATIVE, field=key))
-        elif number > GREATEST_COUNT:
-            text = f"`{key}` of {fleet or what} is above {GREATEST_COUNT}. Lower it."
-            wrong.append(Line(text, Code.TOO_LARGE, field=key))
-            counts[key] = GREATEST_COUNT
-        else:
-            counts[key] = number
+        value, wrong_here = each.read(entry[each.name], fleet or what)
+        if wrong_here is not None:
+            wrong.append(wrong_here)
+        if value is not None:
+            counts[each.name] = value
     least, most = counts.get("min_replicas", 0), counts.get("max_replicas")
     if most is not None and most < least:
         text = (
@@ -304,7 +203,7 @@ def _read_lane(entry: object, what: str, project: str | None) -> tuple[Lane | No
         counts["min_replicas"] = most
     if not fleet:
         return None, wrong
-    explicit = any(entry.get(key) is not None for key in _COUNTS)
+    explicit = any(entry.get(key) is not None for key in FIELD_NAMES)
     return replace(Lane.of(fleet, counts), explicit=explicit), wrong
 
 

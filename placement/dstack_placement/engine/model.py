@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from .cooldown import Cooldown
-from .lanes import Lane
+from .lane import Lane
 
 #: The name of the pool that shares the service's own lanes.
 SHARED = ""

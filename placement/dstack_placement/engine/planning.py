@@ -10,7 +10,7 @@ from enum import Enum
 
 from .board import Board, Pool, stopping_key
 from .explain import LaneWhy, lane_why, passed_over, surplus
-from .lanes import Lane
+from .lane import Lane
 from .lines import Code, Line
 from .model import SHARED, Replica, ReplicaState, Service
 from .moving import next_move

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .lanes import Lane, LanesError, check_counts, check_known, read_lanes, sets_lanes
+from .lane import Lane
+from .lanes import LanesError, check_counts, check_known, read_lanes, sets_lanes
 from .lines import Code, Line
 from .model import SHARED
 from .reclaim import Reclaim

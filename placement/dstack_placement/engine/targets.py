@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .lanes import Lane
+from .lane import Lane
 
 
 def targets(

@@ -9,7 +9,7 @@ from dstack_api_client.edits.service import assignments
 from dstack_api_client.edits.service.checks import (
     FieldName,
     Problem,
-    lane_number,
+    lane_value,
     replica_range,
     whole_number,
 )
@@ -83,13 +83,13 @@ def typed(edit: ServiceEdit, field: FieldName, text: str) -> ServiceEdit | Probl
         return edit.with_group(field.pool, reservation=None if inherits else text or None)
     if field.name == "reclaim":
         return assignments.with_reclaim(edit, text)
-    run = field.name == "run_priority"
-    number = whole_number(text, field, empty=0) if run else lane_number(text, field)
-    if isinstance(number, Problem):
-        return number
-    if run:
-        return edit.with_priority(number or 0)
-    return edit.with_lane(field.pool, field.fleet or "", **{field.name: number})
+    if field.name == "run_priority":
+        number = whole_number(text, field)
+        return number if isinstance(number, Problem) else edit.with_priority(number or 0)
+    value = lane_value(text, field)
+    if isinstance(value, Problem):
+        return value
+    return edit.with_lane(field.pool, field.fleet or "", **{field.name: value})
 
 
 def place_of(field: FieldName) -> Place:
@@ -181,7 +181,7 @@ def _of_lane(
         # A sum over the lanes is the affair of each of them.
         bad = name in wrong or FieldName(field.name, pool) in wrong
         style = "bad" if bad else "accent" if changed else ""
-        text = _number(lane, field, glyphs)
+        text = _value(lane, field, glyphs)
         return GridCell(field.name, text, edit.can_edit_lanes, style, number=True)
 
     bad = FieldName("fleet", pool, lane.fleet) in wrong
@@ -205,7 +205,7 @@ def _behind_first(fleet: GridCell, cells: Iterable[GridCell]) -> tuple[GridCell,
     return (first, fleet, *rest)
 
 
-def _number(lane: Lane, field: LaneField, glyphs: Glyphs) -> str:
+def _value(lane: Lane, field: LaneField, glyphs: Glyphs) -> str:
     value = lane.value(field)
     return glyphs.dash if value is None else str(value)
 
@@ -214,7 +214,7 @@ def _was(lane: Lane, was: Lane | None, glyphs: Glyphs) -> str:
     if was is None:
         return "added"
     parts = [
-        f"{field.short} {_number(was, field, glyphs)}"
+        f"{field.short} {_value(was, field, glyphs)}"
         for field in LANE_COLUMNS
         if was.value(field) != lane.value(field)
     ]
@@ -223,7 +223,7 @@ def _was(lane: Lane, was: Lane | None, glyphs: Glyphs) -> str:
 
 def _gone(edit: ServiceEdit, lane: Lane, pool: str, glyphs: Glyphs) -> GridRow:
     cells = (
-        GridCell(field.name, f" {_number(lane, field, glyphs)} ", style="dim")
+        GridCell(field.name, f" {_value(lane, field, glyphs)} ", style="dim")
         for field in LANE_COLUMNS
     )
     fleet = GridCell("fleet", lane.fleet, style="dim", left=True)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from dstack_api_client.edits.errors import EditError, InvalidEditError
 from dstack_api_client.edits.service.checks import (
     FieldName,
     Problem,
-    lane_number,
+    lane_value,
     replica_range,
     whole_number,
 )
 from dstack_api_client.edits.service.service import LANE_FIELDS, SERVICE, ServiceEdit
 from dstack_placement.engine import ONLY_GROUP, Reclaim
 
+_Value = TypeVar("_Value")
 _GROUP_FIELDS = ("replicas", "spot_policy", "reservation")
 _FORMS = (
     "Write FLEET.FIELD=VALUE or GROUP/FLEET.FIELD=VALUE with the fields"
@@ -69,15 +71,15 @@ def assign(edit: ServiceEdit, assignment: Assignment) -> ServiceEdit:
         group = assignment.subject or _only_group(edit, field, value)
         return edit.with_group(group, **{field: given})
     if not assignment.subject:
-        number = _number(value, FieldName("run_priority"), whole_number)
+        number = _read(value, FieldName("run_priority"), whole_number)
         return edit.with_priority(number or 0)
     pool, fleet = _lane(edit, assignment.subject)
     if pool not in edit.pools:
         edit = edit.with_own_lanes(pool, own=True)
     if all(lane.fleet != fleet for lane in edit.lanes(pool)):
         edit = edit.add_lane(pool, fleet)
-    number = _number(value, FieldName(field, pool, fleet), lane_number)
-    return edit.with_lane(pool, fleet, **{field: number})
+    said = _read(value, FieldName(field, pool, fleet), lane_value)
+    return edit.with_lane(pool, fleet, **{field: said})
 
 
 def remove(edit: ServiceEdit, subject: str) -> ServiceEdit:
@@ -133,9 +135,9 @@ def _lane(edit: ServiceEdit, subject: str) -> tuple[str, str]:
     return SERVICE, subject
 
 
-def _number(
-    text: str, field: FieldName, read: Callable[[str, FieldName], int | Problem | None]
-) -> int | None:
+def _read(
+    text: str, field: FieldName, read: Callable[[str, FieldName], _Value | Problem | None]
+) -> _Value | None:
     value = read("" if text.lower() in _NONE else text, field)
     if isinstance(value, Problem):
         raise InvalidEditError([f"{field.name}: {value.line}"])

@@ -15,16 +15,21 @@ from dstack_api_client.edits.service.service import (
     no_reclaim,
 )
 from dstack_api_client.model.snapshot import Snapshot
+from dstack_placement import engine
 from dstack_placement.engine import (
     LANE_COLUMNS,
     Code,
     Lane,
     LanesError,
+    LaneValue,
+    Line,
     accepted,
+    bounded,
     check_counts,
     check_known,
     code_of,
     parse_lanes,
+    shortened,
     twice,
 )
 
@@ -32,11 +37,8 @@ from dstack_placement.engine import (
 PRIORITIES = range(101)
 #: Most replicas of a group or a lane, and most instances of a fleet, that can be planned.
 MOST = 10_000
-#: Digits of a number that is read at all.
-_LONGEST = 9
 _SPOT_POLICIES = ("spot", "on-demand", "auto")
 _RANGE = re.compile(r"(?P<least>[0-9]+)(?:\s*\.\.\s*(?P<greatest>[0-9]+))?")
-_NUMBER = re.compile(r"[+-]?[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +46,8 @@ class FieldName:
     """A field of the editor.
 
     Attributes:
-        name: `priority`, `min_replicas`, `max_replicas`, `fleet`, `replicas`, `spot_policy`,
-            `reservation`; `run_priority`, `reclaim`; empty for what is about the whole service.
+        name: One of a lane's fields, or `fleet`; `replicas`, `spot_policy`, `reservation`;
+            `run_priority`, `reclaim`; empty for what is about the whole service.
         pool: The pool of a lane's field; of a group's field the group; empty for the service's.
         fleet: The lane; None for what is about all lanes of the pool, or about no lane.
     """
@@ -128,34 +130,15 @@ def whole_number(text: str, name: FieldName, *, empty: int | None = None) -> int
     Returns:
         The number, or what is wrong.
     """
-    text = text.strip()
-    if text in ("", "-", "–"):
-        return empty
-    if _NUMBER.fullmatch(text) is None:
-        return Problem(name, f"{_short(text)!r} is not a whole number. Write 0 or more.")
-    if text.startswith("-") and text.strip("-0"):
-        return Problem(name, f"{_short(text)} is negative. Write 0 or more.")
-    value = _bounded(text)
-    if value is None:
-        return Problem(name, f"{_short(text)} is too large. Write {MOST} or less.")
-    return value
+    value = engine.whole_number(text, MOST, empty)
+    return Problem(name, value) if isinstance(value, Line) else value
 
 
-def lane_number(text: str, name: FieldName) -> int | Problem | None:
+def lane_value(text: str, name: FieldName) -> LaneValue | Problem | None:
     """Reads what was typed into a field of a lane; nothing stands for the field's default."""
-    default = next(each.default for each in LANE_COLUMNS if each.name == name.name)
-    return whole_number(text, name, empty=default)
-
-
-def _bounded(digits: str) -> int | None:
-    """A number that was typed; None for one that is too large to be planned."""
-    digits = digits.lstrip("+-0") or "0"
-    value = int(digits) if len(digits) <= _LONGEST else MOST + 1
-    return value if value <= MOST else None
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 2 * _LONGEST else f"{text[: 2 * _LONGEST]}…"
+    field = next(each for each in LANE_COLUMNS if each.name == name.name)
+    value = field.typed(text, MOST)
+    return Problem(name, value) if isinstance(value, Line) else value
 
 
 def replica_range(text: str, group: str = SERVICE) -> tuple[int, int] | Problem:
@@ -164,15 +147,15 @@ def replica_range(text: str, group: str = SERVICE) -> tuple[int, int] | Problem:
     if match is None:
         return Problem(
             FieldName("replicas", group),
-            f"{_short(text.strip())!r} is not a replica count. Write a number, or a range such as"
-            " 3..10.",
+            f"{shortened(text.strip())!r} is not a replica count. Write a number, or a range such"
+            " as 3..10.",
         )
-    least = _bounded(match["least"])
-    greatest = least if match["greatest"] is None else _bounded(match["greatest"])
+    least = bounded(match["least"], MOST)
+    greatest = least if match["greatest"] is None else bounded(match["greatest"], MOST)
     if least is None or greatest is None:
         return Problem(
             FieldName("replicas", group),
-            f"{_short(text.strip())} are too many replicas. Write {MOST} or less.",
+            f"{shortened(text.strip())} are too many replicas. Write {MOST} or less.",
         )
     if greatest < least:
         return Problem(

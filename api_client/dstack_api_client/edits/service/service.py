@@ -20,7 +20,7 @@ from dstack_api_client.edits.spec.views import (
     whole,
 )
 from dstack_api_client.model.capabilities import RECLAIM, Capabilities
-from dstack_placement.engine import Lane, LanesError, Reclaim, ServiceSpec, in_order
+from dstack_placement.engine import Lane, LanesError, LaneValue, Reclaim, ServiceSpec, in_order
 
 __all__ = [
     "LANE_FIELDS",
@@ -140,13 +140,13 @@ class ServiceEdit:
         """The same in the order in which they are filled."""
         return tuple(in_order(self.lanes(pool)))
 
-    def with_lane(self, pool: str, fleet: str, **values: int | None) -> ServiceEdit:
-        """Changes `priority`, `min_replicas` or `max_replicas` of a lane.
+    def with_lane(self, pool: str, fleet: str, **values: LaneValue | None) -> ServiceEdit:
+        """Changes what a lane says besides its fleet.
 
         Args:
             pool: The lane's pool.
             fleet: The lane's fleet.
-            values: By field; None is the default: no maximum, or none of the others.
+            values: By field; None is the default.
 
         Raises:
             EditError: There is no such lane, or the server knows none.
@@ -168,7 +168,7 @@ class ServiceEdit:
                 changes[path] = value
         return self._with(self._lanes_as_mappings(pool), changes)
 
-    def add_lane(self, pool: str, fleet: str, **values: int | None) -> ServiceEdit:
+    def add_lane(self, pool: str, fleet: str, **values: LaneValue | None) -> ServiceEdit:
         """Adds a lane at the end; one that was removed comes back as it was.
 
         Raises:

@@ -9,8 +9,9 @@ from typing import Any
 
 from dstack._internal.core.models.common import CoreModel
 from dstack._internal.core.models.resources import Range
+from pydantic import create_model
 
-from dstack_placement.engine import Cause, LanePlan, Reclaim, ReplicaState
+from dstack_placement.engine import LANE_COLUMNS, Cause, LaneField, LanePlan, Reclaim, ReplicaState
 from dstack_placement.server.base import faults
 from dstack_placement.server.base.tables import Claim, RebalanceRow
 
@@ -112,7 +113,16 @@ class LaneCause(CoreModel):
     detail: str
 
 
-class PlacementLane(CoreModel):
+def _value(field: LaneField) -> Any:
+    """What the answer has for a field of a lane."""
+    return field.kind if field.default is not None else field.kind | None
+
+
+_values: dict[str, Any] = {each.name: _value(each) for each in LANE_COLUMNS}
+_LaneValues: Any = create_model("_LaneValues", __base__=CoreModel, __module__=__name__, **_values)
+
+
+class PlacementLane(_LaneValues):
     """One lane; `pool` is empty for the service's own, else the group's name.
 
     `reason` is one line on all of it, `code` what counts most, `cause` the line without how many
@@ -121,9 +131,6 @@ class PlacementLane(CoreModel):
 
     pool: str
     fleet: str
-    min_replicas: int
-    max_replicas: int | None
-    priority: int
     target: int
     running: int
     ready: int

@@ -82,7 +82,7 @@ def _extend_profiles() -> None:
                     return {**value, "project": project, "name": name}
             return value
 
-    fields: dict[str, Any] = {field.name: (_count(field), None) for field in LANE_FIELDS}
+    fields: dict[str, Any] = {field.name: (_value(field), None) for field in LANE_FIELDS}
     lane: Any = create_model(
         "LaneReference",
         __base__=NamedFleet,
@@ -104,11 +104,12 @@ def _extend_profiles() -> None:
     profiles.FleetReferenceOrShorthand = reference
 
 
-def _count(field: LaneField) -> Any:
+def _value(field: LaneField) -> Any:
     """What a field of a lane takes."""
     unset = field.unset if field.default is None else f"`{field.default}`"
+    kind: Any = field.kind
     return Annotated[
-        int | None,
+        kind | None,
         Field(
             description=f"For services: {field.help}. Defaults to {unset}",
             json_schema_extra={"minimum": 0},
