@@ -64,6 +64,6 @@ class Kind:
     document: Callable[[Look, Asked], str] | None = None
 
 
-def count(number: int | None) -> str:
+def count(number: float | None) -> str:
     """A cell of a count that may not be known."""
     return NOTHING if number is None else str(number)
