@@ -202,12 +202,12 @@ def test_warnings() -> None:
     assert {type(each.line) for each in found} == {str}, "YAML writes no other kind"
 
 
-def test_notes_of_an_older_addon_get_their_codes_from_their_words() -> None:
+def test_notes_have_the_codes_that_come_with_them_and_no_others() -> None:
     notes = ["Fleet far: the router in near can't reach it.", "Group x is in a rolling deployment."]
-    older = Preview(run_id="r", observed_at=NOW, notes=[*notes, "More."])
-    assert [code_of(each) for each in older.coded_notes()] == ["out_of_reach", "rollout", ""]
     told = Preview(run_id="r", observed_at=NOW, notes=notes, note_codes=["", "rollout"])
     assert [code_of(each) for each in told.coded_notes()] == ["", "rollout"]
+    uncoded = Preview(run_id="r", observed_at=NOW, notes=notes)
+    assert [code_of(each) for each in uncoded.coded_notes()] == ["", ""]
 
 
 def test_a_router_without_workers_answers_nothing() -> None:

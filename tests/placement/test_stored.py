@@ -20,7 +20,8 @@ from dstack_placement.engine import (
     read_configuration,
     read_stored,
 )
-from dstack_placement.engine.lanes import GREATEST_COUNT, MOST_LANES
+from dstack_placement.engine.lane import GREATEST_COUNT
+from dstack_placement.engine.lanes import MOST_LANES
 from tests.builders.placement_cases import FLEETS, cases
 from tests.builders.placement_services import NOW, carry_out
 

@@ -103,6 +103,13 @@ def test_a_lane_of_workers_alone_has_no_room_at_all() -> None:
     assert far.reason.count(WHY) == 1
 
 
+def test_a_full_lane_whose_own_reason_is_another_tells_it_too() -> None:
+    service, lanes = shared(near=Room(4), far=Room(0, why=f"it is full, although {WHY}"))
+    barring = {("", "far"): barred()}
+    _, lane = marked(preview(limited(service, lanes, barring), now=NOW).lanes, barring)
+    assert lane.reason == f"far has no room, it is full, although {WHY}; {WHY}"
+
+
 def test_why_it_can_not_be_reached_is_told_while_its_minimum_is_restored() -> None:
     service, lanes = shared(near=Room(4), far=Room(4))
     far = Lane("far", min_replicas=2)

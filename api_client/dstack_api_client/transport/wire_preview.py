@@ -8,10 +8,7 @@ from itertools import zip_longest
 from dstack_api_client.text import one_line
 from dstack_api_client.transport.wire_addon import PlacementLane
 from dstack_api_client.transport.wire_values import Answer, Count, Timed
-from dstack_placement.engine import Code, Line
-
-#: Words of an older add-on, which tells no codes, in the notes that count here.
-_OLDER = {"can't reach it": Code.OUT_OF_REACH, "is in a rolling deployment": Code.ROLLOUT}
+from dstack_placement.engine import Line
 
 
 class PreviewLane(PlacementLane):
@@ -48,11 +45,5 @@ class Preview(Timed):
 
     def coded_notes(self) -> tuple[Line, ...]:
         """The notes with their codes."""
-        if not self.note_codes:
-            return tuple(Line(one_line(note), _older_code(note)) for note in self.notes)
         pairs = zip_longest(self.notes, self.note_codes[: len(self.notes)], fillvalue="")
         return tuple(Line(one_line(note), code) for note, code in pairs)
-
-
-def _older_code(note: str) -> str:
-    return next((code.value for words, code in _OLDER.items() if words in note), "")

@@ -19,7 +19,8 @@ class Cause:
         number: How many: replicas that start, or come, or are desired; a maximum; room.
         limit: The maximum that `number` is above.
         until: When a cooldown ends.
-        detail: What is known of it beyond the code; of what has no arguments, all of the text.
+        detail: What is known of it beyond the code; of what has no arguments, all of the text. A
+            `Line` where it has a code of its own.
     """
 
     code: Code

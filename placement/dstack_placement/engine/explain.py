@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from .board import Block, Board, LaneCount, Pool
 from .causes import Cause, joined
-from .lines import Code
+from .lines import Code, Line, code_of
 from .model import ReplicaState
 
 _BLOCKS = {
@@ -79,7 +79,8 @@ def blocked(board: Board, count: LaneCount, block: Block, group: str = "") -> Ca
     own = board.rooms.left_by_others(fleet, group)
     why = board.rooms.why(fleet, group)
     if own is not None:
-        why = ", ".join(filter(None, ("other groups start there too", why)))
+        text = ", ".join(filter(None, ("other groups start there too", why)))
+        why = Line(text, code_of(why))
     return Cause(Code.FULL, fleet, at_first if own is None else own, detail=why)
 
 

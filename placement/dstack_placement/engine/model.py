@@ -110,7 +110,7 @@ class Room:
         more: Idle matching capacity and what `nodes.max` still allows, in replicas of the groups
             that take least; None is not known and counts as unlimited.
         more_of: Limits of single groups, whose replicas need more than others, or other instances.
-        why: Why there is no more, for people to read.
+        why: Why there is no more, for people to read; a `Line` where that has a code.
         why_of: The same of single groups, where their reason is another.
         parts: Of what it is made, in the order in which it is filled: a replica placed counts
             against the groups that could have had its part. Where no part is left for it, or none

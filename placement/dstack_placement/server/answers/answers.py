@@ -398,7 +398,7 @@ def _cause(cause: Cause) -> LaneCause:
         number=cause.number,
         limit=cause.limit,
         until=cause.until,
-        detail=cause.detail,
+        detail=str(cause.detail),
     )
 
 

@@ -7,7 +7,17 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from dstack_placement.engine import Cause, Code, LanePlan, ReplicaState, Room, Service, ServiceSpec
+from dstack_placement.engine import (
+    Cause,
+    Code,
+    LanePlan,
+    Line,
+    ReplicaState,
+    Room,
+    Service,
+    ServiceSpec,
+    code_of,
+)
 from dstack_placement.server.networks.networks import Reach, Site, reach
 
 #: Set to 1 where all fleets share a network that dstack does not know of (VPN, peering, routes).
@@ -100,7 +110,7 @@ def limited(service: Service, lanes: ServiceSpec, unreachable: UnreachableLanes)
             and (lane := unreachable.get((pool_name, fleet))) is not None
             and not lane.used
         }
-        why = next(iter(barred.values())).why
+        why = Line(next(iter(barred.values())).why, Code.OUT_OF_REACH)
         room = rooms.get(fleet, Room())
         if barred.keys() == whose.keys():
             rooms[fleet] = Room(0, why=why)
@@ -130,7 +140,8 @@ def marked(lanes: Iterable[LanePlan], unreachable: UnreachableLanes) -> list[Lan
     shown = []
     for lane in lanes:
         found = unreachable.get((lane.pool, lane.fleet))
-        if found is not None and found.why not in lane.why.cause:
+        told = Code.OUT_OF_REACH.value in (code_of(each.detail) for each in lane.why.causes)
+        if found is not None and not told:
             cause = Cause(Code.OUT_OF_REACH, detail=found.why)
             lane = replace(lane, why=replace(lane.why, causes=(*lane.why.causes, cause)))
         shown.append(lane)
