@@ -17,6 +17,7 @@ __all__ = [
     "replica",
     "routers",
     "secrets",
+    "sentences",
     "text",
     "transport",
     "trends",

@@ -73,7 +73,7 @@ RULES: dict[str, tuple[str, ...]] = {
     ),
     "edits.plan.surging": (f"{_PIPELINES}.runs.active:ROLLING_DEPLOYMENT_MAX_SURGE",),
     "edits.outlook.warnings": (f"{_SERVICES}.jobs.configurators.base:JobConfigurator._probes",),
-    "events.messages": (
+    "sentences": (
         f"{_SERVICES}.runs:emit_run_status_change_event",
         f"{_SERVICES}.jobs:switch_job_status",
         f"{_SERVICES}.instances:switch_instance_status",

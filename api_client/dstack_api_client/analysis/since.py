@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from dstack_api_client.events.messages import REACH, Subject, told
 from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.snapshot import Snapshot
+from dstack_api_client.sentences import REACH, Subject, told
 
 #: What is told when a replica takes requests: since 0.21, and before.
 _READY = (Subject.TAKEN_IN, Subject.REGISTERED_AT_LAST)

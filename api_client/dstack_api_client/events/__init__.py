@@ -1,3 +1,3 @@
 """dstack's events: kept, told and read on."""
 
-__all__ = ["log", "messages", "stream"]
+__all__ = ["log", "stream"]

@@ -6,8 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from dstack_api_client.events.messages import Subject, told
 from dstack_api_client.model.guest import Guest
+from dstack_api_client.sentences import Subject, told
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire
 

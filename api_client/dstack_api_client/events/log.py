@@ -13,7 +13,7 @@ from datetime import datetime, timedelta, timezone
 from enum import Enum
 
 from dstack_api_client.events.guests import Guests
-from dstack_api_client.events.messages import REACH, RUNS, Subject, told
+from dstack_api_client.sentences import REACH, RUNS, Subject, told
 from dstack_api_client.transport import wire
 
 #: How late an event may show up.

@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 
 from dstack_api_client.events.log import Awaits
-from dstack_api_client.events.messages import fleet_tried
 from dstack_api_client.join.fleets import gpus_of
 from dstack_api_client.join.locate import NONE_IMPORTED, Place, fleet_of_run
 from dstack_api_client.join.logins import address_of, login_of
@@ -29,6 +28,7 @@ from dstack_api_client.model.replica import (
     ReplicaKey,
 )
 from dstack_api_client.model.service import FleetShare, Group, OtherRun, Service
+from dstack_api_client.sentences import fleet_tried
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire
 from dstack_api_client.transport.wire_values import LazySpec

@@ -18,7 +18,6 @@ from types import TracebackType
 from dstack_api_client import errors
 from dstack_api_client.attempts import unexpected
 from dstack_api_client.clock import ServerClock, utc_now
-from dstack_api_client.events.messages import RUNS, told
 from dstack_api_client.model.capabilities import ROUTER
 from dstack_api_client.model.engines import Engine
 from dstack_api_client.model.replica import FINISHED, Replica
@@ -31,6 +30,7 @@ from dstack_api_client.routers.expected import engines_of, router_of, workers_of
 from dstack_api_client.routers.observation import Look, Outcome
 from dstack_api_client.routers.sources import SshSource, look_through_server
 from dstack_api_client.routers.sync import Case, Judged, Memory, judge
+from dstack_api_client.sentences import RUNS, told
 from dstack_api_client.text import one_line
 from dstack_api_client.transport.client import Client
 from dstack_api_client.transport.events import FILTER_ITEMS

@@ -15,12 +15,12 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from dstack_api_client.analysis.health import desired_of
-from dstack_api_client.events.messages import Subject as About
-from dstack_api_client.events.messages import Told, told
 from dstack_api_client.model.fleet import INSTANCE_GONE, Fleet, Instance
 from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
+from dstack_api_client.sentences import Subject as About
+from dstack_api_client.sentences import Told, told
 from dstack_api_client.transport import wire
 from dstack_api_client.trends.trend import Measure, moments
 

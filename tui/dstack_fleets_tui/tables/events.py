@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from dstack_api_client.events import messages
+from dstack_api_client import sentences
 from dstack_api_client.events.stream import Event, Target
 from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.snapshot import Snapshot
@@ -33,16 +33,16 @@ def row(event: Event, today: date, looks: Looks) -> Row:
     cells = (
         CellValue(time_of(event.recorded_at, today), "dim", event.recorded_at),
         looks.word(about(event)),
-        looks.text(messages.short(event.message), _style(event.message)),
+        looks.text(sentences.short(event.message), _style(event.message)),
         looks.word(event.actor),
     )
     return Row(event.id, cells, event.message)
 
 
 def _style(message: str) -> str:
-    if messages.is_bad(message):
+    if sentences.is_bad(message):
         return "bad"
-    return "ok" if messages.is_good(message) else ""
+    return "ok" if sentences.is_good(message) else ""
 
 
 def time_of(moment: datetime, today: date) -> str:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from dstack_api_client import sentences
 from dstack_api_client.edits.base.difference import shown
 from dstack_api_client.edits.spec import fields
 from dstack_api_client.edits.store.audit_log import ChangedField
 from dstack_api_client.edits.store.deployments import KeptSpec, changes, spec_of
-from dstack_api_client.events import messages
 from dstack_api_client.events.stream import Event
 from dstack_api_client.model.labels import counted
 from dstack_api_client.model.service import Service
@@ -52,7 +52,7 @@ class PastDeployment:
     @property
     def fields(self) -> tuple[str, ...]:
         """The fields that it changed, as the server names them."""
-        return messages.told(self.event.message).fields if self.event is not None else ()
+        return sentences.told(self.event.message).fields if self.event is not None else ()
 
 
 def past_deployments(
@@ -116,8 +116,8 @@ def _who_and_when(
 
 def _number(message: str) -> int | None:
     """The number of the deployment that an event tells of."""
-    told = messages.told(message)
-    return 0 if told.subject is messages.Subject.SUBMITTED else told.deployment
+    told = sentences.told(message)
+    return 0 if told.subject is sentences.Subject.SUBMITTED else told.deployment
 
 
 def _between(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from dstack_api_client import sentences
 from dstack_api_client.edits.base.base import Target
 from dstack_api_client.edits.history.past import PastDeployment, past_deployments
 from dstack_api_client.edits.store.audit_log import ChangedField
 from dstack_api_client.edits.store.keeping import Store
-from dstack_api_client.events import messages
 from dstack_api_client.events.stream import Event
 from dstack_api_client.model.service import Service
 from dstack_api_client.transport.events import FILTER_ITEMS, in_groups
@@ -73,14 +73,14 @@ def _service(event: Event) -> str | None:
 def cells(done: Done) -> Sequence[str]:
     """One cell per column of `COLUMNS`."""
     event, made = done
-    told = messages.told(event.message)
+    told = sentences.told(event.message)
     return (
         time(event.recorded_at),
         event.actor or "server",
         _service(event) or NOTHING,
         str(told.deployment) if told.deployment is not None else NOTHING,
         _changed(made.changes if made is not None else None) or ", ".join(told.fields) or NOTHING,
-        messages.without_fields(event.message),
+        sentences.without_fields(event.message),
         _kept(made),
     )
 
@@ -98,7 +98,7 @@ def _changed(changes: Sequence[ChangedField] | None) -> str:
 def item(done: Done) -> Item:
     """Something that was done to a service, or that it came to."""
     event, made = done
-    told = messages.told(event.message)
+    told = sentences.told(event.message)
     return {
         "id": event.id,
         "recorded_at": time(event.recorded_at),

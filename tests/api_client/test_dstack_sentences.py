@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dstack_api_client.events import messages
-from dstack_api_client.events.messages import Subject, Told
+from dstack_api_client import sentences
+from dstack_api_client.sentences import Subject, Told
 
 
 @pytest.mark.parametrize(
@@ -38,18 +38,18 @@ from dstack_api_client.events.messages import Subject, Told
     ],
 )
 def test_what_an_event_says(message: str, told: Told) -> None:
-    assert messages.told(message) == told
+    assert sentences.told(message) == told
 
 
 def test_how_it_is_shown() -> None:
-    assert messages.short("Job status changed PULLING -> RUNNING") == "PULLING -> RUNNING"
-    assert messages.short("Run submitted") == "Run submitted"
-    assert messages.is_good("Job status changed PULLING -> RUNNING")
-    assert messages.is_bad("Instance became unreachable")
-    assert not messages.is_bad("Run submitted")
-    assert not messages.is_good("Run submitted")
+    assert sentences.short("Job status changed PULLING -> RUNNING") == "PULLING -> RUNNING"
+    assert sentences.short("Run submitted") == "Run submitted"
+    assert sentences.is_good("Job status changed PULLING -> RUNNING")
+    assert sentences.is_bad("Instance became unreachable")
+    assert not sentences.is_bad("Run submitted")
+    assert not sentences.is_good("Run submitted")
 
 
 def test_the_fleet_that_was_tried() -> None:
-    assert messages.fleet_tried("Failed to provision in fleet 'gpu': tried 1 of 1 offers") == "gpu"
-    assert messages.fleet_tried("No offers") is None
+    assert sentences.fleet_tried("Failed to provision in fleet 'gpu': tried 1 of 1 offers") == "gpu"
+    assert sentences.fleet_tried("No offers") is None
