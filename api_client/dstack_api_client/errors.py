@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from dstack_api_client.sentences import ACCESS_DENIED, NOT_FOUND, refuses_token
 from dstack_api_client.text import one_line
 
 #: Longest text of a server that is put into a message.
@@ -22,11 +23,13 @@ class ApiError(Exception):
         said_by_server: Whether a dstack server said so in its own form, and not something in
             front of it.
         unsent: Whether it is known that the request did not go out.
+        says_unsent: Whether its hint says that.
         status: The HTTP status of the answer; None where it is not about that.
     """
 
     said_by_server = False
     unsent = False
+    says_unsent = False
     status: int | None = None
 
     def __init__(self, message: str, hint: str) -> None:
@@ -206,7 +209,7 @@ def from_answer(status: int, body: bytes, *, what: str, url: str) -> ApiError:
 def _from_details(status: int, details: Sequence[Detail], *, what: str, url: str) -> ApiError:
     said = "; ".join(detail.message for detail in details if detail.message)
     codes = {detail.code for detail in details}
-    if status == 401 or (status == 403 and "invalid token" in said.lower()):
+    if status == 401 or (status == 403 and refuses_token(said)):
         return UnauthorisedError(
             f"The server at {url} does not accept the token.",
             "Copy a fresh token from the server's user page into ~/.dstack/config.yml"
@@ -215,7 +218,7 @@ def _from_details(status: int, details: Sequence[Detail], *, what: str, url: str
     if status == 403:
         return ForbiddenError(
             f"The server at {url} does not let this user read {what}"
-            f"{_because(said, unless='access denied')}.",
+            f"{_because(said, unless=ACCESS_DENIED)}.",
             "Ask an administrator of the project to add you, or choose another project.",
         )
     if status == 404 or (status == 400 and "resource_not_exists" in codes):
@@ -225,7 +228,7 @@ def _from_details(status: int, details: Sequence[Detail], *, what: str, url: str
                 "Check that the address is a dstack server's, without a path behind it.",
             )
         return NotFoundError(
-            f"The server has no such thing as {what}{_because(said, unless='not found')}.",
+            f"The server has no such thing as {what}{_because(said, unless=NOT_FOUND)}.",
             "Check the name, and that you are a member of the project.",
         )
     if status == 400:

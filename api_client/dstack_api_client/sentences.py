@@ -71,6 +71,12 @@ _DRAIN_CUT = re.compile(
 _CHANGED = re.compile(r"^(?:Job|Run|Instance|Fleet) status changed (?=[A-Z])")
 _BAD = re.compile(r"-> (?:FAILED|FAILURE)|unreachable|\berror\b", re.IGNORECASE)
 _GOOD = re.compile(r"-> (?:RUNNING|BUSY|HEALTHY|DONE)|became reachable|ready to receive")
+#: Stands in the server's message where no fleet fits.
+_NO_FLEET = "No matching fleet found"
+#: A message that needs no other word before it: `No spot capacity in us-east-1`.
+_SAYS_SO = re.compile(r"\bno\b.*\bcapacity\b", re.IGNORECASE)
+#: What refusals say that say no more than their HTTP status, written small.
+ACCESS_DENIED, NOT_FOUND = "access denied", "not found"
 #: As in `Failed to provision in fleet 'gpu': tried 1 of 1 offers`.
 _TRIED = re.compile(r"\bin fleet '([^']+)'")
 
@@ -150,3 +156,25 @@ def fleet_tried(message: str) -> str | None:
     """The fleet in which no instance was found; None where none is named."""
     found = _TRIED.search(message)
     return found[1] if found is not None else None
+
+
+def of_no_place(message: str | None) -> str:
+    """What is said of a submission that found no place, whatever stage of its end it is in.
+
+    dstack says `no capacity` or `no fleets` once it has failed; until then there are the reason's
+    name and at times a message.
+
+    Args:
+        message: What the server told beside the reason.
+    """
+    if not message:
+        return "no capacity"
+    if _SAYS_SO.search(message):
+        return message
+    word = "no fleets" if _NO_FLEET in message else "no capacity"
+    return f"{word} ({message.rstrip('.')})"
+
+
+def refuses_token(said: str) -> bool:
+    """Whether a refusal is for the token; dstack has no code for it."""
+    return "invalid token" in said.lower()

@@ -18,20 +18,20 @@ from tests.servers.fake_server import FakeServer
 
 
 @pytest.mark.parametrize(
-    ("capabilities", "line"),
+    ("capabilities", "abilities"),
     [
-        (Capabilities("0.22.5"), "0.22.5"),
-        (UNKNOWN, "dstack in development"),
-        (Capabilities("0.23.0", lanes=True), "0.23.0 · lanes"),
-        (Capabilities("0.22.5", True, "1.0", frozenset({"lanes"})), "0.22.5 · placement 1.0"),
+        (Capabilities("0.22.5"), ()),
+        (UNKNOWN, ()),
+        (Capabilities("0.23.0", lanes=True), ("lanes",)),
+        (Capabilities("0.22.5", True, "1.0", frozenset({"lanes"})), ("placement 1.0",)),
         (
             Capabilities("0.22.5", True, "1.0", frozenset(FEATURES)),
-            "0.22.5 · placement 1.0 · router list through the server",
+            ("placement 1.0", "router list through the server"),
         ),
     ],
 )
-def test_they_are_one_line(capabilities: Capabilities, line: str) -> None:
-    assert capabilities.line == line
+def test_what_a_server_can_do(capabilities: Capabilities, abilities: tuple[str, ...]) -> None:
+    assert capabilities.abilities == abilities
 
 
 async def test_a_stock_server_is_asked_once_and_its_schema_never() -> None:
@@ -101,7 +101,7 @@ async def test_an_addon_that_can_not_be_asked_costs_no_poll_and_is_not_called_mi
         assert updates[-1].health.state is ConnectionState.LIVE
         found = followed.snapshot.capabilities
         assert found.unread
-        assert found.line == "0.22.5 · add-on not known"
+        assert found.abilities == ("add-on not known",)
         assert followed.snapshot.placement_failure == found.unread
         assert "is not known" in what_is_missing(found)[0]
         server.fail = lambda path: None

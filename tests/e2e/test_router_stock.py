@@ -31,7 +31,7 @@ async def test_over_ssh_with_the_users_key_from_the_server(demo_sim: Handle) -> 
     async with looking(demo_sim) as seen:
         snapshot = await seen.snapshot()
         assert snapshot.capabilities == Capabilities(snapshot.server.version)
-        assert snapshot.capabilities.line == snapshot.server.version
+        assert snapshot.capabilities.abilities == ()
         view = await seen.until("chat-70b", RouterStatus.READY)
         assert (view.source, view.ready, view.expected) == (Source.SSH, 3, 3)
         assert {slot(worker): worker.sync for worker in view.workers} == dict.fromkeys(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from dstack_api_client.model.configuration import readable
 from dstack_api_client.model.fleet import Fleet
@@ -12,7 +12,6 @@ from dstack_placement.engine import mapping
 
 #: Label of a line and its text.
 Fact = tuple[str, str]
-_FIELDS = {"zones": "availability_zones"}
 
 
 def fleet_facts(fleet: Fleet) -> list[Fact]:
@@ -31,80 +30,83 @@ def fleet_facts(fleet: Fleet) -> list[Fact]:
     config = readable(merged)
     found = [*_placement(fleet, config), *_cost(fleet, config), *_hosts(config), *_rest(config)]
     added = of_profile(spec)
-    return [(name, f"{value}{MARK}" if _field(name) in added else value) for name, value in found]
+    return [(label, f"{text}{MARK}" if field in added else text) for label, text, field in found]
 
 
-def _field(label: str) -> str:
-    """The field that a fact is about: `spot_policy` of `spot policy`, `tags` of `tags team`."""
-    if label.partition(" ")[0] == "tags":
-        return "tags"
-    return _FIELDS.get(label, label.replace(" ", "_"))
+class _Said(NamedTuple):
+    """A fact, and the field that it is about where a profile may have it."""
+
+    label: str
+    text: str
+    field: str = ""
 
 
-def _placement(fleet: Fleet, config: Mapping[str, Any]) -> Iterator[Fact]:
-    yield "kind", "SSH hosts" if fleet.kind == "ssh" else "cloud"
-    yield "placement", str(config.get("placement", "any"))
+def _placement(fleet: Fleet, config: Mapping[str, Any]) -> Iterator[_Said]:
+    yield _Said("kind", "SSH hosts" if fleet.kind == "ssh" else "cloud")
+    yield _Said("placement", str(config.get("placement", "any")))
     nodes = config.get("nodes")
     if isinstance(nodes, Mapping):
         top = nodes.get("max")
-        yield "nodes", f"{nodes.get('min', 0)}..{'' if top is None else top}"
-        yield "target", str(nodes.get("target", nodes.get("min", 0)))
+        yield _Said("nodes", f"{nodes.get('min', 0)}..{'' if top is None else top}")
+        yield _Said("target", str(nodes.get("target", nodes.get("min", 0))))
     elif nodes is not None:
-        yield "nodes", str(nodes)
-        yield "target", str(nodes).partition("..")[0] or "0"
-    yield "blocks", str(config.get("blocks", 1))
+        yield _Said("nodes", str(nodes))
+        yield _Said("target", str(nodes).partition("..")[0] or "0")
+    yield _Said("blocks", str(config.get("blocks", 1)))
     for name, value in mapping(config.get("resources")).items():
-        yield name, str(value)
+        yield _Said(name, str(value))
 
 
-def _cost(fleet: Fleet, config: Mapping[str, Any]) -> Iterator[Fact]:
+def _cost(fleet: Fleet, config: Mapping[str, Any]) -> Iterator[_Said]:
     if fleet.kind == "ssh":
         return
-    yield "spot policy", str(config.get("spot_policy", "on-demand (default)"))
-    yield "reservation", str(config.get("reservation", "none"))
+    yield _Said("spot policy", str(config.get("spot_policy", "on-demand (default)")), "spot_policy")
+    yield _Said("reservation", str(config.get("reservation", "none")), "reservation")
     for key, label in (
         ("backends", "backends"),
         ("regions", "regions"),
         ("availability_zones", "zones"),
         ("instance_types", "instance types"),
     ):
-        yield label, _listed(config.get(key, "any"))
+        yield _Said(label, _listed(config.get(key, "any")), key)
     price = config.get("max_price")
     known = isinstance(price, int | float)
-    yield "max price", f"{price:g} $/h" if known else str(price or "none")
-    yield "idle duration", str(config.get("idle_duration", "3d (default)"))
-    yield "retry", _retry(config.get("retry"))
+    yield _Said("max price", f"{price:g} $/h" if known else str(price or "none"), "max_price")
+    yield _Said("idle duration", str(config.get("idle_duration", "3d (default)")), "idle_duration")
+    yield _Said("retry", _retry(config.get("retry")), "retry")
 
 
-def _hosts(config: Mapping[str, Any]) -> Iterator[Fact]:
+def _hosts(config: Mapping[str, Any]) -> Iterator[_Said]:
     ssh = config.get("ssh_config")
     if not isinstance(ssh, Mapping):
         return
-    yield "user", str(ssh.get("user", "per host"))
-    yield "SSH port", str(ssh.get("port", 22))
-    yield "identity file", str(ssh.get("identity_file", "not stored"))
-    yield "network", str(ssh.get("network", "found by dstack"))
+    yield _Said("user", str(ssh.get("user", "per host")))
+    yield _Said("SSH port", str(ssh.get("port", 22)))
+    yield _Said("identity file", str(ssh.get("identity_file", "not stored")))
+    yield _Said("network", str(ssh.get("network", "found by dstack")))
     if "proxy_jump" in ssh:
-        yield "proxy jump", _jump(ssh["proxy_jump"])
+        yield _Said("proxy jump", _jump(ssh["proxy_jump"]))
     hosts = ssh.get("hosts")
     for number, host in enumerate(hosts if isinstance(hosts, list) else ()):
-        yield f"host {number}", _host(host)
+        yield _Said(f"host {number}", _host(host))
 
 
-def _rest(config: Mapping[str, Any]) -> Iterator[Fact]:
+def _rest(config: Mapping[str, Any]) -> Iterator[_Said]:
     for label in ("env", "tags"):
         value = config.get(label)
         if isinstance(value, Mapping):
             for name, text in value.items():
-                yield f"{label} {name}", "from the client" if text is None else str(text)
+                yield _Said(
+                    f"{label} {name}", "from the client" if text is None else str(text), label
+                )
         elif isinstance(value, Sequence) and not isinstance(value, str):
             for item in value:
                 name, _, text = str(item).partition("=")
-                yield f"{label} {name}", text or "from the client"
+                yield _Said(f"{label} {name}", text or "from the client", label)
     options = config.get("backend_options")
     for option in options if isinstance(options, list) else ():
         said = ", ".join(f"{key} {value}" for key, value in mapping(option).items())
-        yield "backend options", said or str(option)
+        yield _Said("backend options", said or str(option), "backend_options")
 
 
 def _listed(value: Any) -> str:

@@ -43,9 +43,9 @@ class Capabilities:
         return feature in self.features
 
     @property
-    def line(self) -> str:
-        """What the server is and can do, in one line."""
-        parts = [self.server_version or "dstack in development"]
+    def abilities(self) -> tuple[str, ...]:
+        """What the server can do beyond what every dstack does."""
+        parts = []
         if self.placement_version is not None:
             parts.append(f"placement {self.placement_version}")
         elif self.lanes:
@@ -54,7 +54,7 @@ class Capabilities:
             parts.append("add-on not known")
         if self.can(ROUTER):
             parts.append("router list through the server")
-        return " · ".join(parts)
+        return tuple(parts)
 
 
 #: What is assumed until a server was asked: nothing.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -10,6 +9,7 @@ from typing import NamedTuple
 
 from dstack_api_client.model.gpus import Gpus
 from dstack_api_client.model.pulls import Pull
+from dstack_api_client.sentences import of_no_place
 
 #: Statuses after which a job or a run does nothing any more (the server's `finished_statuses`).
 FINISHED = frozenset({"terminated", "aborted", "failed", "done"})
@@ -21,10 +21,6 @@ STOPPING = "terminating"
 NO_CAPACITY = "failed_to_start_due_to_no_capacity"
 #: Why one ends of which there is one too many.
 SCALED_DOWN = "scaled_down"
-#: Stands in the server's message where no fleet fits.
-_NO_FLEET = "No matching fleet found"
-#: A message that needs no other word before it: `No spot capacity in us-east-1`.
-_SAYS_SO = re.compile(r"\bno\b.*\bcapacity\b", re.IGNORECASE)
 
 
 class Link(str, Enum):
@@ -42,23 +38,6 @@ class Link(str, Enum):
     """Only the run's fleet is known, not the instance."""
     UNKNOWN = "unknown"
     """Nothing says where the job is, or it has no place yet."""
-
-
-def of_no_place(message: str | None) -> str:
-    """What is said of a submission that found no place, whatever stage of its end it is in.
-
-    dstack says `no capacity` or `no fleets` once it has failed; until then there are the reason's
-    name and at times a message.
-
-    Args:
-        message: What the server told beside the reason.
-    """
-    if not message:
-        return "no capacity"
-    if _SAYS_SO.search(message):
-        return message
-    word = "no fleets" if _NO_FLEET in message else "no capacity"
-    return f"{word} ({message.rstrip('.')})"
 
 
 class ReplicaKey(NamedTuple):

@@ -17,10 +17,10 @@ from dstack_api_client.model.replica import (
     NO_CAPACITY,
     Replica,
     ReplicaKey,
-    of_no_place,
 )
 from dstack_api_client.replica.logs import LogLine, LogTail
 from dstack_api_client.replica.metrics import Use, metrics_of, use_of
+from dstack_api_client.sentences import of_no_place
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire
 from dstack_api_client.transport.client import Client

@@ -372,7 +372,7 @@ class Transport:
                 f"The request for {what} can't be written: {reason_of(error)}.",
                 "Nothing was sent. Change the value that it names.",
             )
-            refused.unsent = True
+            refused.unsent = refused.says_unsent = True
             raise refused from error
 
     async def _body(self, response: httpx.Response, what: str) -> bytes:

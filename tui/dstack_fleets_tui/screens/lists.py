@@ -46,7 +46,7 @@ class ListScreen(Paned):
 
     columns: ClassVar[Sequence[Column]]
     thing: ClassVar[str]
-    """What a row is, in the plural."""
+    """What a row is, in the singular."""
     of_all: ClassVar[bool] = False
     """Whether it shows rows of several projects; else it is of the one in hand."""
 
@@ -231,23 +231,22 @@ class ListScreen(Paned):
 
     def empty_text(self) -> str:
         """What the list says when it has no rows."""
-        return self.fleets_app.empty_text(self.thing)
+        return self.fleets_app.empty_text(f"{self.thing}s")
 
     def _why_empty(self) -> str:
         if not self.shows_all:
             return self.empty_text()
         projects = ", ".join(each.project for each in self.shown_sessions)
         if all(each.snapshot and each.snapshot.complete for each in self.shown_sessions):
-            return f"No {self.thing} in {projects}."
-        return f"Reading the {self.thing} of {projects}."
+            return f"No {self.thing}s in {projects}."
+        return f"Reading the {self.thing}s of {projects}."
 
     def fill(self) -> None:
         """Fills the table; the cursor stays with its key."""
         table = self.table
         # Where nothing was read yet: rows of another project are not of this one.
         table.set_rows(self.only_wrong.of(self.all_rows(), self._all_wrong()))
-        thing = self.thing.removesuffix("s")
-        table.empty_text = self.only_wrong.empty_text(thing, self._why_empty())
+        table.empty_text = self.only_wrong.empty_text(self.thing, self._why_empty())
         self._summarise()
 
     def _all_wrong(self) -> Collection[str]:
@@ -359,7 +358,7 @@ class FleetsScreen(TotalsScreen):
     name_of_screen = places.FLEETS
     columns = fleets.COLUMNS
     wide = trends.WIDER
-    thing = "fleets"
+    thing = "fleet"
     BINDINGS = list(actions.bindings(places.FLEETS))
 
     def rows(self, session: Session, snapshot: Snapshot) -> Mapping[str, Cells]:
@@ -442,7 +441,7 @@ class ServicesScreen(TotalsScreen):
     name_of_screen = places.SERVICES
     columns = services.COLUMNS
     wide = trends.WIDE
-    thing = "services"
+    thing = "service"
     BINDINGS = list(actions.bindings(places.SERVICES))
 
     _finished = False

@@ -29,7 +29,7 @@ class ProblemsScreen(ListScreen):
 
     name_of_screen = places.PROBLEMS
     columns = problems.COLUMNS
-    thing = "problems"
+    thing = "problem"
     # Its rows are sentences, which are read whole where they have all of the width.
     beside_from = 240
     of_all = True

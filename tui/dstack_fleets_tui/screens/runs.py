@@ -24,7 +24,7 @@ class RunsScreen(ListScreen):
 
     name_of_screen = places.RUNS
     columns = runs.COLUMNS
-    thing = "runs"
+    thing = "run"
     BINDINGS = list(actions.bindings(places.RUNS))
 
     _finished = False

@@ -43,7 +43,7 @@ class WhatIfScreen(ListScreen):
 
     name_of_screen = places.WHATIF
     columns = whatif.COLUMNS
-    thing = "services"
+    thing = "service"
     BINDINGS = list(actions.bindings(places.WHATIF))
 
     def __init__(self, question: Question, row: str | None = None) -> None:

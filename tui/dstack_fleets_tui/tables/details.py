@@ -96,7 +96,7 @@ def of_fleet(
     Arguments as for `of_service`, and `height`: instances are told for so many lines.
     """
     cordon = snapshot.cordon_of(fleet)
-    told = fleets.summary(fleet, looks, cordon).split("  ")[1:]
+    told = fleets.facts(fleet, looks, cordon)
     facts = [f"nodes {words.nodes(fleet)}", f"room {words.room(fleet, snapshot)}", *told]
     return [
         _head(fleet.name, fleet_health(snapshot, fleet), facts, looks, width),

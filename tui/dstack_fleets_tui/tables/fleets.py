@@ -132,7 +132,12 @@ def _weight(fleet: Fleet, health: Health) -> str:
 
 def summary(fleet: Fleet, looks: Looks, cordon: Cordon | None = None) -> str:
     """One line on what the fleet is, for below the list."""
-    parts = [fleet.name]
+    return "  ".join((fleet.name, *facts(fleet, looks, cordon)))
+
+
+def facts(fleet: Fleet, looks: Looks, cordon: Cordon | None = None) -> list[str]:
+    """What the fleet is, each in a word or two."""
+    parts = []
     if cordon is not None:
         parts.append(words.cordoned(cordon, looks.now))
     if fleet.kind == "ssh":
@@ -152,4 +157,4 @@ def summary(fleet: Fleet, looks: Looks, cordon: Cordon | None = None) -> str:
     if fleet.status_message:
         parts.append(fleet.status_message)
     parts.append(f"created {age(fleet.created_at, looks.now)} ago")
-    return "  ".join(parts)
+    return parts

@@ -285,7 +285,7 @@ def abilities(capabilities: Capabilities, dot: str) -> str:
         capabilities: What was found out about the server.
         dot: The sign between two of them.
     """
-    return f" {dot} ".join(capabilities.line.split(" · ")[1:])
+    return f" {dot} ".join(capabilities.abilities)
 
 
 def surge(extra: ReplicaOutlook, labels: Mapping[str, str]) -> str:

@@ -91,10 +91,13 @@ async def perform(
         doubt = doubt_of(error, record, f"The change of {one_line(plan_name(plan))}")
         if doubt is not None:
             raise doubt from error
-        if isinstance(error, errors.ApiError) and not isinstance(error, EditError):
-            nothing = "Nothing was sent."
-            if (error.unsent or not record.was_sent) and nothing not in error.hint:
-                error.hint = f"{error.hint} {nothing}"
+        if (
+            isinstance(error, errors.ApiError)
+            and not isinstance(error, EditError)
+            and (error.unsent or not record.was_sent)
+            and not error.says_unsent
+        ):
+            error.hint = f"{error.hint} Nothing was sent."
         raise
     return _performed(record, applied, now)
 
