@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
@@ -184,6 +184,25 @@ def fail(message: str, hint: str, code: int) -> int:
     """Says what happened and what to do; gives the code back."""
     say(f"{message} {hint}".strip())
     return code
+
+
+def code_of_reading(read: Callable[[], int]) -> int:
+    """The exit code of a command that reads, with a line on what goes wrong.
+
+    Args:
+        read: Reads and prints; gives the code where nothing goes wrong.
+    """
+    from dstack_api_client.errors import ApiError
+    from dstack_fleets_tui.headless.columns import NoSuchColumnError
+    from dstack_fleets_tui.names.selection import NoSuchNameError
+
+    try:
+        return read()
+    except NoSuchColumnError as error:
+        return fail(str(error), "", USAGE)
+    except ApiError as error:
+        code = FAILED if isinstance(error, NoSuchNameError) else NO_CONNECTION
+        return fail(error.message, error.hint, code)
 
 
 def begun(args: argparse.Namespace) -> tuple[Connection, Settings] | int:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dstack_fleets_tui.cli.common import (
     DONE,
-    FAILED,
     NO_CONNECTION,
     USAGE,
     WRONG,
     Parser,
     begun,
+    code_of_reading,
     fail,
     several,
 )
@@ -92,36 +93,27 @@ def _get(args: argparse.Namespace) -> int:
     begin = begun(args)
     if isinstance(begin, int):
         return begin
-    connection, settings = begin
-    from dstack_api_client.errors import ApiError
-    from dstack_fleets_tui.headless.columns import NoSuchColumnError
-    from dstack_fleets_tui.headless.get import get
-    from dstack_fleets_tui.headless.looking import UnavailableError
-    from dstack_fleets_tui.names.selection import NoSuchNameError
+    return code_of_reading(partial(_printed, args, *begin))
 
+
+def _printed(args: argparse.Namespace, connection: Connection, settings: Settings) -> int:
+    """`get` of one project; gives the exit code."""
     asked = _asked_of(args, settings)
-    try:
-        if args.watch:
-            from dstack_fleets_tui.headless.watching import watch
+    if args.watch:
+        from dstack_fleets_tui.headless.watching import watch
 
-            as_json = args.output == "json"
-            interval = settings.interval
-            watch(connection, asked=asked, interval=interval, as_json=as_json, plain=settings.ascii)
-            return DONE
-        if args.follow:
-            from dstack_fleets_tui.headless.following_logs import follow_logs
+        as_json = args.output == "json"
+        interval = settings.interval
+        watch(connection, asked=asked, interval=interval, as_json=as_json, plain=settings.ascii)
+        return DONE
+    if args.follow:
+        from dstack_fleets_tui.headless.following_logs import follow_logs
 
-            follow_logs(connection, asked, args.output, settings.interval, plain=settings.ascii)
-            return DONE
-        wrong = get(connection, asked, args.output, plain=settings.ascii)
-    except UnavailableError as error:
-        return fail(error.message, error.hint, NO_CONNECTION)
-    except NoSuchNameError as error:
-        return fail(error.message, error.hint, FAILED)
-    except NoSuchColumnError as error:
-        return fail(str(error), "", USAGE)
-    except ApiError as error:
-        return fail(error.message, error.hint, NO_CONNECTION)
+        follow_logs(connection, asked, args.output, settings.interval, plain=settings.ascii)
+        return DONE
+    from dstack_fleets_tui.headless.get import get
+
+    wrong = get(connection, asked, args.output, plain=settings.ascii)
     return WRONG if wrong else DONE
 
 
@@ -153,21 +145,20 @@ def _get_of_several(args: argparse.Namespace) -> int:
     begin = begun_in_several(args)
     if isinstance(begin, int):
         return begin
-    connections, settings = begin
-    from dstack_fleets_tui.headless.columns import NoSuchColumnError
+    return code_of_reading(partial(_printed_of_several, args, *begin))
+
+
+def _printed_of_several(
+    args: argparse.Namespace,
+    connections: Mapping[str, Connection | ConfigError],
+    settings: Settings,
+) -> int:
     from dstack_fleets_tui.headless.several import get_of_several
-    from dstack_fleets_tui.names.selection import NoSuchNameError
 
     asked = _asked_of(args, settings)
-    try:
-        if args.watch:
-            return _watch_several(connections, asked, settings, as_json=args.output == "json")
-        outcome = get_of_several(connections, asked, args.output, plain=settings.ascii)
-    except NoSuchNameError as error:
-        return fail(error.message, error.hint, FAILED)
-    except NoSuchColumnError as error:
-        return fail(str(error), "", USAGE)
-    return code_of(outcome)
+    if args.watch:
+        return _watch_several(connections, asked, settings, as_json=args.output == "json")
+    return code_of(get_of_several(connections, asked, args.output, plain=settings.ascii))
 
 
 def _watch_several(

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from dstack_fleets_tui.cli.common import (
     DONE,
-    FAILED,
-    NO_CONNECTION,
     WRONG,
     Parser,
     begun,
-    fail,
+    code_of_reading,
     several,
 )
 from dstack_fleets_tui.cli.completion import completed, fleets, services
@@ -69,18 +67,14 @@ def _whatif(args: argparse.Namespace) -> int:
     if isinstance(begin, int):
         return begin
     connection, settings = begin
-    from dstack_api_client.errors import ApiError
-    from dstack_fleets_tui.headless.whatif import whatif
-    from dstack_fleets_tui.names.selection import NoSuchNameError
 
-    question = _question(args)
-    try:
-        fails = whatif(connection, question, args.output, plain=settings.ascii)
-    except NoSuchNameError as error:
-        return fail(error.message, error.hint, FAILED)
-    except ApiError as error:
-        return fail(error.message, error.hint, NO_CONNECTION)
-    return WRONG if fails else DONE
+    def answered() -> int:
+        from dstack_fleets_tui.headless.whatif import whatif
+
+        fails = whatif(connection, _question(args), args.output, plain=settings.ascii)
+        return WRONG if fails else DONE
+
+    return code_of_reading(answered)
 
 
 def _whatif_of_several(args: argparse.Namespace) -> int:
@@ -88,15 +82,14 @@ def _whatif_of_several(args: argparse.Namespace) -> int:
     if isinstance(begin, int):
         return begin
     connections, settings = begin
-    from dstack_fleets_tui.headless.whatif import whatif_of_several
-    from dstack_fleets_tui.names.selection import NoSuchNameError
 
-    question = _question(args)
-    try:
-        outcome = whatif_of_several(connections, question, args.output, plain=settings.ascii)
-    except NoSuchNameError as error:
-        return fail(error.message, error.hint, FAILED)
-    return code_of(outcome)
+    def answered() -> int:
+        from dstack_fleets_tui.headless.whatif import whatif_of_several
+
+        question = _question(args)
+        return code_of(whatif_of_several(connections, question, args.output, plain=settings.ascii))
+
+    return code_of_reading(answered)
 
 
 def _question(args: argparse.Namespace) -> Question:
