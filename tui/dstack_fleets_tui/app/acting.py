@@ -6,6 +6,7 @@ What an action opens is imported when it is chosen: the first frame needs none o
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ from dstack_widgets.drawing.text import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
     from textual.screen import Screen
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from dstack_fleets_tui.changes.service import Changing
     from dstack_fleets_tui.changes.shells import Shells
     from dstack_fleets_tui.changes.stopping import Stops
+    from dstack_fleets_tui.live.source import Source
     from dstack_fleets_tui.screens.parts.base import LiveScreen
     from dstack_fleets_tui.settings.projects import Projects
     from dstack_fleets_tui.settings.settings import Settings
@@ -51,32 +54,47 @@ if TYPE_CHECKING:
 _COPIED = 60
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the app is given by whoever starts it, besides where to connect and the settings.
+
+    Attributes:
+        now: The clock.
+        store: Where drafts, the way back and the audit log are kept; the user's without it.
+        projects: How other projects are found; None where there is but one.
+        terminal_is_gone: Tells when to leave.
+        again: Finds the connection again, after the user has fixed something.
+        open_source: Opens what is read of a connection; the usual without it.
+        beside: Further projects, shown in the same lists.
+    """
+
+    now: Callable[[], datetime]
+    store: Store | None
+    projects: Projects | None
+    terminal_is_gone: Callable[[], bool]
+    again: Callable[[], Connection | ConfigError] | None
+    open_source: Callable[[Connection], AbstractAsyncContextManager[Source]] | None
+    beside: Sequence[Connection]
+
+
 class ActingApp(Host):
     """The part of the app that does what actions say; it knows the screens, and reads nothing.
 
     Args:
         connection: Where to connect, or why that is not known.
         settings: The user's settings.
-        now: The clock.
-        store: Where drafts, the way back and the audit log are kept; the user's without it.
-        projects: How other projects are found; None where there is but one.
+        given: What else it is given.
 
     Attributes:
-        store: As given.
+        store: Where drafts, the way back and the audit log are kept; None for the user's.
     """
 
     def __init__(
-        self,
-        connection: Connection | ConfigError,
-        settings: Settings,
-        *,
-        now: Callable[[], datetime],
-        store: Store | None,
-        projects: Projects | None,
+        self, connection: Connection | ConfigError, settings: Settings, given: Given
     ) -> None:
-        super().__init__(connection, settings, now=now)
-        self.store = store
-        self._projects = projects
+        super().__init__(connection, settings, now=given.now)
+        self.store = given.store
+        self._projects = given.projects
 
     @property
     def state_folder(self) -> Path:

@@ -15,6 +15,7 @@ from dstack_api_client.connect.connection import ConfigError, Connection
 from dstack_api_client.text import one_line
 from dstack_fleets_tui.actions import places
 from dstack_fleets_tui.actions.commands import wrong_aliases
+from dstack_fleets_tui.app.acting import Given
 from dstack_fleets_tui.app.reading import ReadingApp
 from dstack_fleets_tui.settings.own_keys import USUAL_KEYS, OwnKeys
 from dstack_fleets_tui.terminal.terminal import LOOK_EVERY, terminal_is_gone
@@ -113,17 +114,8 @@ class FleetsApp(ReadingApp):
         own: Callable[[], Own] | None = None,
         beside: Sequence[Connection] = (),
     ) -> None:
-        super().__init__(
-            connection,
-            settings,
-            now=now,
-            store=store,
-            projects=projects,
-            terminal_is_gone=terminal_is_gone,
-            again=again,
-            open_source=open_source,
-            beside=beside,
-        )
+        given = Given(now, store, projects, terminal_is_gone, again, open_source, beside)
+        super().__init__(connection, settings, given)
         for theme in themes:
             self.register_theme(theme)
         if settings.theme in self.available_themes:

@@ -12,44 +12,26 @@ from dstack_fleets_tui.terminal.terminal import notification
 from dstack_fleets_tui.words import faults
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from datetime import datetime
+    from collections.abc import Sequence
 
     from textual.driver import Driver
 
     from dstack_api_client.connect.connection import ConfigError, Connection
-    from dstack_api_client.edits.store.keeping import Store
     from dstack_api_client.problems.model import Problem
+    from dstack_fleets_tui.app.acting import Given
     from dstack_fleets_tui.live.session import Session
-    from dstack_fleets_tui.settings.projects import Projects
     from dstack_fleets_tui.settings.settings import Settings
     from dstack_fleets_tui.terminal.terminal_driver import TerminalDriver
 
 
 class TerminalApp(KeyedApp):
-    """The part of the app that knows its terminal.
-
-    Args:
-        connection: Where to connect, or why that is not known.
-        settings: The user's settings.
-        now: The clock.
-        store: Where drafts, the way back and the audit log are kept; the user's without it.
-        projects: How other projects are found; None where there is but one.
-        terminal_is_gone: Tells when to leave.
-    """
+    """The part of the app that knows its terminal; arguments as for `ActingApp`."""
 
     def __init__(
-        self,
-        connection: Connection | ConfigError,
-        settings: Settings,
-        *,
-        now: Callable[[], datetime],
-        store: Store | None,
-        projects: Projects | None,
-        terminal_is_gone: Callable[[], bool],
+        self, connection: Connection | ConfigError, settings: Settings, given: Given
     ) -> None:
-        super().__init__(connection, settings, now=now, store=store, projects=projects)
-        self._terminal_is_gone = terminal_is_gone
+        super().__init__(connection, settings, given)
+        self._terminal_is_gone = given.terminal_is_gone
         self._ended_by: int | None = None
 
     def _fatal_error(self) -> None:

@@ -23,17 +23,13 @@ from dstack_fleets_tui.app.trouble import Trouble
 from dstack_fleets_tui.live.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-    from contextlib import AbstractAsyncContextManager
-    from datetime import datetime
+    from collections.abc import Iterable, Iterator, Sequence
 
     from textual.worker import Worker
 
-    from dstack_api_client.edits.store.keeping import Store
     from dstack_api_client.model.snapshot import Snapshot
     from dstack_api_client.problems.model import Problem
-    from dstack_fleets_tui.live.source import Source
-    from dstack_fleets_tui.settings.projects import Projects
+    from dstack_fleets_tui.app.acting import Given
     from dstack_fleets_tui.settings.settings import Settings
 
 #: States that polling on does not fix: the user has to.
@@ -63,19 +59,7 @@ def _spare_the_collector(*, again: bool) -> None:
 
 
 class ReadingApp(TerminalApp):
-    """The part of the app that reads.
-
-    Args:
-        connection: Where to connect, or why that is not known.
-        settings: The user's settings.
-        now: The clock.
-        store: Where drafts, the way back and the audit log are kept; the user's without it.
-        projects: How other projects are found; None where there is but one.
-        terminal_is_gone: Tells when to leave.
-        again: Finds the connection again, after the user has fixed something.
-        open_source: Opens what is read of a connection; the usual without it.
-        beside: Further projects, shown in the same lists.
-    """
+    """The part of the app that reads; arguments as for `ActingApp`."""
 
     @dataclass
     class Read(Message):
@@ -86,29 +70,12 @@ class ReadingApp(TerminalApp):
         """On which it was read."""
 
     def __init__(
-        self,
-        connection: Connection | ConfigError,
-        settings: Settings,
-        *,
-        now: Callable[[], datetime],
-        store: Store | None,
-        projects: Projects | None,
-        terminal_is_gone: Callable[[], bool],
-        again: Callable[[], Connection | ConfigError] | None,
-        open_source: Callable[[Connection], AbstractAsyncContextManager[Source]] | None,
-        beside: Sequence[Connection],
+        self, connection: Connection | ConfigError, settings: Settings, given: Given
     ) -> None:
-        super().__init__(
-            connection,
-            settings,
-            now=now,
-            store=store,
-            projects=projects,
-            terminal_is_gone=terminal_is_gone,
-        )
-        self.sessions += map(self._session_of, beside)
-        self._again = again
-        self._open_source = open_source
+        super().__init__(connection, settings, given)
+        self.sessions += map(self._session_of, given.beside)
+        self._again = given.again
+        self._open_source = given.open_source
         self._trouble = Trouble(self)
         self._loaded = False
 
