@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import msgspec
 
-from dstack_api_client.sentences import ACCESS_DENIED, NOT_FOUND, refuses_token
 from dstack_api_client.text import one_line
 
 #: Longest text of a server that is put into a message.
@@ -207,6 +206,8 @@ def from_answer(status: int, body: bytes, *, what: str, url: str) -> ApiError:
 
 
 def _from_details(status: int, details: Sequence[Detail], *, what: str, url: str) -> ApiError:
+    from dstack_api_client.sentences import ACCESS_DENIED, NOT_FOUND, refuses_token
+
     said = "; ".join(detail.message for detail in details if detail.message)
     codes = {detail.code for detail in details}
     if status == 401 or (status == 403 and refuses_token(said)):

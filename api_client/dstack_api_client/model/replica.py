@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from dstack_api_client.model.gpus import Gpus
 from dstack_api_client.model.pulls import Pull
-from dstack_api_client.sentences import of_no_place
 
 #: Statuses after which a job or a run does nothing any more (the server's `finished_statuses`).
 FINISHED = frozenset({"terminated", "aborted", "failed", "done"})
@@ -261,12 +260,16 @@ class Replica:
         """What the server says while no place is found, of this attempt or else the one before."""
         if self.message or self.before is None or not self.sought_before:
             return self.message
+        from dstack_api_client.sentences import of_no_place
+
         return of_no_place(self.before.message)
 
     @property
     def message(self) -> str:
         """What the server last said of it, in the order of weight."""
         if self.found_no_place:
+            from dstack_api_client.sentences import of_no_place
+
             return of_no_place(self.termination_message or self.error)
         for text in (
             self.termination_message,
