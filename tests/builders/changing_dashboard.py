@@ -15,9 +15,9 @@ from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.feed.feed import Feed
 from dstack_fleets_tui.app.app import FleetsApp
 from dstack_fleets_tui.live.source import Source
-from dstack_fleets_tui.screens.lists import ServicesScreen
 from dstack_fleets_tui.screens.parts.questions import Asking
 from dstack_fleets_tui.screens.service.service import ServiceScreen
+from dstack_fleets_tui.screens.services import ServicesScreen
 from dstack_fleets_tui.settings.settings import Settings
 from tests.builders.apps import CONNECTION
 from tests.builders.changing_server import ChangingServer

@@ -15,7 +15,7 @@ from dstack_api_client.model.router import RouterStatus, Sync
 from dstack_api_client.routers.watch import OverSsh, RouterWatch
 from dstack_fleets_tui.app.app import FleetsApp
 from dstack_fleets_tui.live.source import Source
-from dstack_fleets_tui.screens.lists import FleetsScreen
+from dstack_fleets_tui.screens.fleets import FleetsScreen
 from dstack_fleets_tui.screens.problems import ProblemsScreen
 from dstack_fleets_tui.settings.settings import Settings
 from dstack_simulator.handle.handle import Handle

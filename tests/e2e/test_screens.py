@@ -6,8 +6,9 @@ import pytest
 from textual.widgets import Static
 
 from dstack_fleets_tui.screens.fleet import FleetScreen
-from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
+from dstack_fleets_tui.screens.fleets import FleetsScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
+from dstack_fleets_tui.screens.services import ServicesScreen
 from dstack_fleets_tui.screens.trouble import TroubleScreen
 from dstack_simulator.handle.handle import Handle
 from dstack_widgets.panels.facts import Facts, YamlView

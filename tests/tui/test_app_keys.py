@@ -5,8 +5,9 @@ from __future__ import annotations
 from textual.events import Key
 
 from dstack_fleets_tui.screens.fleet import FleetScreen
+from dstack_fleets_tui.screens.fleets import FleetsScreen
 from dstack_fleets_tui.screens.help import HelpScreen
-from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
+from dstack_fleets_tui.screens.services import ServicesScreen
 from dstack_widgets.inputs.command_line import CommandLine
 from dstack_widgets.panels.facts import Fact, Facts
 from tests.builders.apps import GivenFeed, app_on, live

@@ -13,8 +13,8 @@ from dstack_api_client.connect.connection import ConfigError
 from dstack_api_client.feed.update import ConnectionState
 from dstack_api_client.model.capabilities import ROUTER, Capabilities
 from dstack_fleets_tui.app.app import FleetsApp
+from dstack_fleets_tui.screens.fleets import FleetsScreen
 from dstack_fleets_tui.screens.help import HelpScreen
-from dstack_fleets_tui.screens.lists import FleetsScreen
 from dstack_fleets_tui.screens.parts.asking import AskScreen
 from dstack_fleets_tui.screens.trouble import TroubleScreen
 from dstack_fleets_tui.settings.settings import Settings

@@ -5,8 +5,9 @@ from __future__ import annotations
 from textual.widgets import ContentSwitcher
 
 from dstack_fleets_tui.screens.fleet import FleetScreen
-from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
+from dstack_fleets_tui.screens.fleets import FleetsScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
+from dstack_fleets_tui.screens.services import ServicesScreen
 from dstack_widgets.panels.facts import YamlView
 from dstack_widgets.panels.flow import Flow
 from tests.builders.apps import GivenFeed, app_on, live

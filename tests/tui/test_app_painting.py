@@ -11,9 +11,10 @@ from dstack_api_client.model.replica import ReplicaKey
 from dstack_fleets_tui.app.app import FleetsApp
 from dstack_fleets_tui.screens.edit.text import TextScreen
 from dstack_fleets_tui.screens.fleet import FleetScreen
-from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
+from dstack_fleets_tui.screens.fleets import FleetsScreen
 from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
+from dstack_fleets_tui.screens.services import ServicesScreen
 from dstack_fleets_tui.settings.settings import Settings
 from dstack_widgets.screen.status_header import StatusHeader
 from tests.builders.apps import GivenFeed, app_on, live

@@ -14,7 +14,8 @@ from dstack_api_client.model.traffic import Traffic
 from dstack_api_client.trends.trend import STEP
 from dstack_api_client.trends.watch import TrendWatch
 from dstack_fleets_tui.screens.charts import ChartsScreen
-from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
+from dstack_fleets_tui.screens.fleets import FleetsScreen
+from dstack_fleets_tui.screens.services import ServicesScreen
 from dstack_fleets_tui.tables import charts
 from dstack_widgets.panels.charts import Charts
 from tests.builders import routed_service

@@ -14,7 +14,7 @@ from dstack_api_client.feed.feed import Feed
 from dstack_api_client.feed.update import Update
 from dstack_fleets_tui.app.app import FleetsApp
 from dstack_fleets_tui.live.lookout import Lookout
-from dstack_fleets_tui.screens.lists import FleetsScreen
+from dstack_fleets_tui.screens.fleets import FleetsScreen
 from tests.builders import answers
 from tests.builders.apps import GivenFeed, app_on, app_reading, live
 from tests.builders.changing_server import ChangingServer

@@ -9,7 +9,7 @@ from textual.command import CommandList, CommandPalette
 
 from dstack_api_client.trends.trend import Kind
 from dstack_fleets_tui.screens.fleet import FleetScreen
-from dstack_fleets_tui.screens.lists import FleetsScreen
+from dstack_fleets_tui.screens.fleets import FleetsScreen
 from dstack_fleets_tui.screens.logs import LogsScreen
 from dstack_fleets_tui.screens.replica import ReplicaScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen

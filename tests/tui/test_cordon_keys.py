@@ -11,7 +11,7 @@ from typing import Any
 from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.feed.feed import Feed
 from dstack_fleets_tui.screens.edit.applying import ApplyScreen
-from dstack_fleets_tui.screens.lists import FleetsScreen
+from dstack_fleets_tui.screens.fleets import FleetsScreen
 from dstack_fleets_tui.screens.parts.asking import AskScreen
 from tests.builders.apps import app_reading
 from tests.builders.audit_log import ends

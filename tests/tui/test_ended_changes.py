@@ -10,7 +10,7 @@ import pytest
 
 from dstack_api_client import fault_log
 from dstack_api_client.edits.store.keeping import Store
-from dstack_fleets_tui.screens.lists import FleetsScreen
+from dstack_fleets_tui.screens.fleets import FleetsScreen
 from dstack_fleets_tui.screens.parts.asking import AskScreen
 from tests.builders.audit_log import lines
 from tests.builders.changing_dashboard import dashboard, shown, storm

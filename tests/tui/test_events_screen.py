@@ -11,10 +11,11 @@ from dstack_api_client.events.stream import FOLLOWED
 from dstack_api_client.model.replica import ReplicaKey
 from dstack_fleets_tui.screens.events import EventsScreen
 from dstack_fleets_tui.screens.fleet import FleetScreen
-from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
+from dstack_fleets_tui.screens.fleets import FleetsScreen
 from dstack_fleets_tui.screens.parts.events_view import EventsView
 from dstack_fleets_tui.screens.replica import ReplicaScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
+from dstack_fleets_tui.screens.services import ServicesScreen
 from dstack_fleets_tui.settings.settings import Settings
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.memory_client import START, GivenClient, event

@@ -19,8 +19,8 @@ from dstack_fleets_tui.headless.looking import poll
 from dstack_fleets_tui.headless.plan import Desk
 from dstack_fleets_tui.headless.undo import plan_back_to
 from dstack_fleets_tui.screens.edit.plan import PlanScreen
-from dstack_fleets_tui.screens.lists import ServicesScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
+from dstack_fleets_tui.screens.services import ServicesScreen
 from dstack_fleets_tui.tables import history
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.table.cells import plain_text

@@ -10,7 +10,8 @@ import pytest
 
 from dstack_fleets_tui.app import opening
 from dstack_fleets_tui.app.opening import OpeningApp, OpeningScreen
-from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
+from dstack_fleets_tui.screens.fleets import FleetsScreen
+from dstack_fleets_tui.screens.services import ServicesScreen
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.snapshots import snapshot
 from tests.painting import all_painted

@@ -12,7 +12,7 @@ from dstack_api_client.model.router import RouterStatus, RouterView, Source, Syn
 from dstack_api_client.problems.model import Kind, Problem, Severity
 from dstack_api_client.problems.watch import problems_of
 from dstack_fleets_tui.screens.fleet import FleetScreen
-from dstack_fleets_tui.screens.lists import FleetsScreen
+from dstack_fleets_tui.screens.fleets import FleetsScreen
 from dstack_fleets_tui.screens.problems import ProblemsScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_widgets.panels.detail_pane import DetailPane

@@ -12,7 +12,7 @@ from dstack_api_client.model.service import OtherRun
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui.actions import actions, places
 from dstack_fleets_tui.screens.fleet import FleetScreen
-from dstack_fleets_tui.screens.lists import FleetsScreen
+from dstack_fleets_tui.screens.fleets import FleetsScreen
 from dstack_fleets_tui.screens.logs import LogsScreen
 from dstack_fleets_tui.screens.runs import RunsScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen

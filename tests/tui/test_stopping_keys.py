@@ -9,9 +9,9 @@ from typing import Any
 
 from dstack_api_client.feed.feed import Feed
 from dstack_fleets_tui.screens.edit.applying import ApplyScreen
-from dstack_fleets_tui.screens.lists import ServicesScreen
 from dstack_fleets_tui.screens.parts.asking import AskScreen
 from dstack_fleets_tui.screens.runs import RunsScreen
+from dstack_fleets_tui.screens.services import ServicesScreen
 from dstack_widgets.inputs.choices import Choices
 from tests.builders.apps import app_reading
 from tests.builders.changing_server import ChangingServer

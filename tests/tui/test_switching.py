@@ -10,7 +10,7 @@ from dstack_api_client.connect.connection import ConfigError
 from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.events import EventsScreen
 from dstack_fleets_tui.screens.fleet import FleetScreen
-from dstack_fleets_tui.screens.lists import FleetsScreen
+from dstack_fleets_tui.screens.fleets import FleetsScreen
 from dstack_fleets_tui.screens.parts.asking import PickScreen
 from dstack_fleets_tui.screens.parts.events_view import EventsView
 from dstack_fleets_tui.settings.projects import Projects

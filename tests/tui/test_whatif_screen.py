@@ -9,9 +9,10 @@ from textual.widgets import OptionList
 
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui.screens.fleet import FleetScreen
-from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
+from dstack_fleets_tui.screens.fleets import FleetsScreen
 from dstack_fleets_tui.screens.parts.asking import PickScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
+from dstack_fleets_tui.screens.services import ServicesScreen
 from dstack_fleets_tui.screens.whatif import WhatIfScreen
 from dstack_widgets.inputs.command_line import CommandLine
 from dstack_widgets.panels.findings import Findings

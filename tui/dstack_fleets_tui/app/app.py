@@ -38,13 +38,13 @@ if TYPE_CHECKING:
 
 
 def _fleets() -> Screen[None]:
-    from dstack_fleets_tui.screens.lists import FleetsScreen
+    from dstack_fleets_tui.screens.fleets import FleetsScreen
 
     return FleetsScreen()
 
 
 def _services() -> Screen[None]:
-    from dstack_fleets_tui.screens.lists import ServicesScreen
+    from dstack_fleets_tui.screens.services import ServicesScreen
 
     return ServicesScreen()
 

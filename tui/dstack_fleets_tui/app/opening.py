@@ -26,12 +26,13 @@ if TYPE_CHECKING:
 
 _OPENING = "opening"
 #: What the first list and the first read need, and then what is likely to be opened.
-_FIRST = ("dstack_fleets_tui.screens.lists", "dstack_fleets_tui.live.source")
+_FIRST = ("dstack_fleets_tui.screens.fleets", "dstack_fleets_tui.live.source")
 _THEN = (
     "dstack_fleets_tui.live.lookout",
     "dstack_api_client.trends.watch",
     "dstack_fleets_tui.changes.service",
     "dstack_fleets_tui.app.going",
+    "dstack_fleets_tui.screens.services",
     "dstack_fleets_tui.screens.problems",
     "dstack_fleets_tui.screens.service.service",
     "dstack_fleets_tui.screens.fleet",

@@ -6,6 +6,7 @@ __all__ = [
     "edit",
     "events",
     "fleet",
+    "fleets",
     "help",
     "lists",
     "logs",
@@ -15,6 +16,7 @@ __all__ = [
     "replica",
     "runs",
     "service",
+    "services",
     "trouble",
     "whatif",
 ]

@@ -10,8 +10,9 @@ from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Problem
 from dstack_fleets_tui.actions import actions, places
 from dstack_fleets_tui.live.session import Session
-from dstack_fleets_tui.screens.lists import ListScreen, wrong_runs
+from dstack_fleets_tui.screens.lists import ListScreen
 from dstack_fleets_tui.screens.parts.base import LiveScreen
+from dstack_fleets_tui.screens.services import wrong_runs
 from dstack_fleets_tui.tables import runs
 from dstack_widgets.table.cells import Cells
 
