@@ -31,6 +31,8 @@ _WORDS = {
     r"stands? twice": "appears twice, is listed twice",
     r"(events|logs|lines|servers?) (do not tell|tells?)": "say, report",
     r"(least|greatest) (replica )?counts?": "minimum, maximum",
+    r"(replicas|counts) wanted": "desired",
+    r"baselines? (not held|that is not met)": "below its minimum",
     r"in the same moment": "at the same moment",
     r"asks? nobody": "do not ask for confirmation",
 }

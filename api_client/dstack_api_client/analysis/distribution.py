@@ -123,7 +123,7 @@ class Distribution:
         managed: Whether lanes decide.
         observed_at: When the figures were read.
         rows: In the order in which fleets are filled.
-        wanted: Replicas wanted now; None where the server does not tell.
+        wanted: Replicas desired now; None where the server does not say.
         running: Over all fleets.
         ready: Over all fleets.
         pending: Over all fleets.
@@ -516,7 +516,7 @@ def _of_one_fleet(
 
     Args:
         row: What it holds.
-        wanted: Replicas wanted; None where the server does not tell.
+        wanted: Replicas desired; None where the server does not say.
         waiting: Replicas without a place.
         why: By submission, what holds one back, where that is not the server's message.
     """

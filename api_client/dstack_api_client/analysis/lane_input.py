@@ -117,7 +117,7 @@ def engine_service(
 
 
 def fixed_count(groups: Iterable[Group]) -> int | None:
-    """Replicas wanted by groups whose number is fixed; None where an autoscaler decides it."""
+    """Replicas desired by groups whose number is fixed; None where an autoscaler decides it."""
     total = 0
     for group in groups:
         if group.replicas_min != group.replicas_max:

@@ -42,7 +42,7 @@ def login_of(
         port: The port that it leads to; that of the service without it.
 
     Returns:
-        The way; None where the server does not tell it yet.
+        The way; None where the server does not say it yet.
     """
     data, runtime = latest.job_provisioning_data, latest.job_runtime_data
     port = _service_port(spec, job.job_spec) if port is None else port

@@ -98,7 +98,7 @@ class Placement:
     """Whether lanes decide; else dstack's own rule does."""
     observed_at: datetime = field(compare=False)
     desired: dict[str, int]
-    """Replicas wanted now, by replica group."""
+    """Replicas desired now, by replica group."""
     pools: dict[str, str | None]
     """Which lanes serve a replica group: a `LanePlacement.pool`, None for none."""
     lanes: tuple[LanePlacement, ...]

@@ -250,7 +250,7 @@ def _hint_of_minimum(lane: LanePlacement | FleetRow, *, fewer: bool) -> str:
 
 
 def _wanted(placement: Placement, pool: str) -> int | None:
-    """Replicas wanted of the groups that share lanes; None where that was not told."""
+    """Replicas desired of the groups that share lanes; None where that was not told."""
     counts = [
         count for group, count in placement.desired.items() if placement.pools.get(group) == pool
     ]

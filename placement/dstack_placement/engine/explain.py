@@ -124,7 +124,7 @@ def lane_why(board: Board, pool: Pool, count: LaneCount, *, wanted: int, coming:
         board: The board before anything was played on it.
         pool: The lane's pool.
         count: The lane.
-        wanted: Replicas wanted in the lane's pool that count towards minimums.
+        wanted: Replicas desired in the lane's pool that count towards minimums.
         coming: Replicas that start or move here.
     """
     lane = count.lane

@@ -65,7 +65,7 @@ def place(service: Service, key: str, *, now: datetime) -> Placing:
 
 
 def new_replicas(board: Board, *, without_lanes: bool = False) -> list[Replica]:
-    """Replicas that are wanted and not there yet, with the numbers they would get.
+    """Replicas that are desired and not there yet, with the numbers they would get.
 
     A group in a rolling deployment gets none: the deployment itself starts what it needs.
 

@@ -18,8 +18,8 @@ def targets(
     Args:
         lanes: The lanes.
         capacity: Per lane, the replicas it has and can take in all; None is unlimited.
-        workers: Replicas wanted that count towards minimums.
-        routers: Replicas wanted that count towards none.
+        workers: Replicas desired that count towards minimums.
+        routers: Replicas desired that count towards none.
 
     Returns:
         One number per lane, in the order of `lanes`.

@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from dstack_api_client.problems.model import Problem
     from dstack_api_client.recordings.recorder import Recorder
     from dstack_api_client.recordings.replay import Replay
-    from dstack_api_client.transport import wire
     from dstack_api_client.trends.watch import TrendWatch
     from dstack_fleets_tui.actions.action import Action
     from dstack_fleets_tui.editing.texts import Editing
@@ -313,11 +312,6 @@ class Host(ThemedApp):
             CommandError: Something is being changed in that one.
         """
         raise NotImplementedError
-
-    @property
-    def events_read(self) -> Sequence[wire.Event]:
-        """The events that were read so far, the oldest first."""
-        return self.session.events
 
     @cached_property
     def changing(self) -> Changes:

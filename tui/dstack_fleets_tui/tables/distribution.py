@@ -170,7 +170,7 @@ def total(distribution: Distribution, shape: Shape, looks: Looks) -> Sequence[Ce
 
 
 def why(row: FleetRow, looks: Looks, *, brief: bool = False) -> str:
-    """Why a row is as it is; a baseline that is not met comes first.
+    """Why a row is as it is; a minimum that is not met comes first.
 
     Args:
         row: The row.

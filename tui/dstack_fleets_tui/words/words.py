@@ -237,7 +237,7 @@ def traffic(known: Traffic | None) -> str:
 
 
 def group_why(row: GroupRow, now: datetime, *, brief: bool = False) -> str:
-    """What a replica group waits for; a baseline that is not met comes first.
+    """What a replica group waits for; a minimum that is not met comes first.
 
     Args:
         row: What the group holds.

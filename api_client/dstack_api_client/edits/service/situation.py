@@ -87,7 +87,7 @@ def with_placement(
     before: engine.ServiceSpec,
     after: engine.ServiceSpec,
 ) -> engine.Service:
-    """With what only the server knows: counts wanted, places given away, room and cooldowns.
+    """With what only the server knows: desired counts, places given away, room and cooldowns.
 
     Args:
         state: The service, by what the API shows.

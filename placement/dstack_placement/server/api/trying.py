@@ -52,7 +52,7 @@ def tried_spec(spec: RunSpec, asked: answers.PreviewRequest) -> RunSpec:
 def tried_counts(
     spec: RunSpec, asked: answers.PreviewRequest, desired: Mapping[str, int]
 ) -> dict[str, int]:
-    """The replicas wanted by group where the counts are to be tried; in a range as few changes.
+    """The replicas desired by group where the counts are to be tried; in a range as few changes.
 
     Args:
         spec: The run's own spec.

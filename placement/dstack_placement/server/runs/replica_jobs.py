@@ -108,7 +108,7 @@ async def with_retried(
         session: The session to read in.
         run_id: The run, which goes on.
         jobs: Its jobs that have not ended.
-        wanted: Replicas wanted before anything changes, by group.
+        wanted: Replicas desired before anything changes, by group.
     """
     latest = (
         select(JobModel.replica_num, func.max(JobModel.submission_num).label("last"))

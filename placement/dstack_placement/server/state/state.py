@@ -136,7 +136,7 @@ async def read_state(
         lanes: The lanes of its spec.
         jobs: Its jobs that have not ended.
         needs: What its replicas need.
-        changed: Replicas wanted by group, where it is not as dstack last decided.
+        changed: Replicas desired by group, where it is not as dstack last decided.
         placing: The job that is about to be placed: no lane is kept for it.
         cordons: What is cordoned, where it is not as it is stored.
     """

@@ -135,7 +135,7 @@ async def read_run(
         project: The run's project.
         model: The run.
         spec: Its spec, or another one to try.
-        changed: Replicas wanted by group, where it is not as dstack last decided.
+        changed: Replicas desired by group, where it is not as dstack last decided.
         cordons: What is cordoned, where it is not as it is stored.
         retried: Whether replicas that failed and are started again count as ones that wait.
     """
@@ -164,7 +164,7 @@ def groups_in(lanes: ServiceSpec, counts: Mapping[str, int]) -> list[answers.Pla
 
     Args:
         lanes: The run's lanes.
-        counts: The replicas wanted now, where dstack has decided.
+        counts: The replicas desired now, where dstack has decided.
     """
     return [
         answers.PlacementGroup(
@@ -183,7 +183,7 @@ def groups_without_lanes(
 
     Args:
         least: The minimum replica count of each, as `least_counts` gives them.
-        counts: The replicas wanted now, where dstack has decided.
+        counts: The replicas desired now, where dstack has decided.
     """
     return [
         answers.PlacementGroup(name=name, desired=counts.get(name, count), pool=None)

@@ -128,7 +128,7 @@ def _group_cells(
 
 
 def _why(row: FleetRow, snapshot: Snapshot) -> str:
-    """The reason; a baseline that is not met is loud, with since when."""
+    """The reason; a minimum that is not met is loud, with since when."""
     if not row.deficit or row.lane is None:
         return row.reason
     held = f"{row.held} of {row.minimum}"
