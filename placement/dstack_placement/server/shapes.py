@@ -50,7 +50,8 @@ def check(names: Iterable[str]) -> None:
     known = known_shapes()
     wrong = []
     if not FIRST <= _numbers(version) < BEFORE:
-        wrong.append(f"dstack is {version}, not 0.22.5 or a later 0.22 release")
+        first, series = _text(FIRST), _text(FIRST[:2])
+        wrong.append(f"dstack is {version}, not {first} or a later {series} release")
     for name in sorted(names):
         found = shape_of(name)
         expected = known.get(name)
@@ -157,6 +158,10 @@ def _read(module: str) -> tuple[ast.Module, list[str]] | None:
             text = file.read_text(encoding="utf-8")
             return ast.parse(text), text.splitlines()
     return None
+
+
+def _text(release: Iterable[int]) -> str:
+    return ".".join(map(str, release))
 
 
 def _numbers(version: str) -> tuple[int, ...]:
