@@ -14,7 +14,8 @@ from dstack_api_client.edits.base.merging import three_way
 from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.follow.following import State, progress
 from dstack_api_client.edits.offers.prices import PlanOffer
-from dstack_api_client.edits.outlook.dryrun import ReplicaOutlook, Source, dry_run_here
+from dstack_api_client.edits.outlook.dryrun import dry_run_here
+from dstack_api_client.edits.outlook.outlooks import ReplicaOutlook, Source
 from dstack_api_client.edits.outlook.warnings import Risk, is_probed, warnings_of
 from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_api_client.edits.spec.group_roles import labels_in

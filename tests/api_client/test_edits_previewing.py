@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from dstack_api_client.edits.errors import InvalidEditError
-from dstack_api_client.edits.outlook.dryrun import DryRun, Source, dry_run
+from dstack_api_client.edits.outlook.dryrun import dry_run
+from dstack_api_client.edits.outlook.outlooks import DryRun, Source
 from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_api_client.transport.client import Client
 from dstack_placement import engine

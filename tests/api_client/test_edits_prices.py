@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from dstack_api_client.edits.offers.prices import PlanOffer
-from dstack_api_client.edits.outlook.dryrun import DryRun, dry_run_here
+from dstack_api_client.edits.outlook.dryrun import dry_run_here
+from dstack_api_client.edits.outlook.outlooks import DryRun
 from dstack_api_client.edits.outlook.warnings import Risk, warnings_of
 from dstack_api_client.edits.plan.certainty import unsure_fleets
 from dstack_api_client.edits.service.service import ServiceEdit

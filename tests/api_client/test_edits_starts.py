@@ -14,12 +14,8 @@ import pytest
 
 from dstack_api_client.edits.base.difference import difference
 from dstack_api_client.edits.offers.prices import PlanOffer
-from dstack_api_client.edits.outlook.dryrun import (
-    DryRun,
-    ReplicaOutlook,
-    dry_run_here,
-    with_landings,
-)
+from dstack_api_client.edits.outlook.dryrun import dry_run_here, with_landings
+from dstack_api_client.edits.outlook.outlooks import DryRun, ReplicaOutlook
 from dstack_api_client.edits.outlook.retrying import DEFAULT_DURATION, retry_of
 from dstack_api_client.edits.outlook.warnings import PlanWarning, Risk, warnings_of
 from dstack_api_client.edits.plan.certainty import unsure_fleets

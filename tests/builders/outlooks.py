@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from dstack_api_client.edits.outlook.dryrun import DryRun, dry_run_here
+from dstack_api_client.edits.outlook.dryrun import dry_run_here
+from dstack_api_client.edits.outlook.outlooks import DryRun
 from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.snapshot import Snapshot

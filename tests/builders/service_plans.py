@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 
 from dstack_api_client.edits.base.difference import FieldChange
 from dstack_api_client.edits.offers.prices import PlanOffer
-from dstack_api_client.edits.outlook.dryrun import DryRun, ReplicaOutlook, Source
+from dstack_api_client.edits.outlook.outlooks import DryRun, ReplicaOutlook, Source
 from dstack_api_client.edits.plan.planning import Plan
 from tests.builders.service_edits import edit
 

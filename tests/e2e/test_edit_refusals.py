@@ -12,7 +12,7 @@ import pytest
 from dstack_api_client.edits.base.difference import NotInPlaceError
 from dstack_api_client.edits.errors import EditError, InvalidEditError
 from dstack_api_client.edits.offers.asking import ask_run
-from dstack_api_client.edits.outlook.dryrun import Source
+from dstack_api_client.edits.outlook.outlooks import Source
 from dstack_api_client.edits.outlook.warnings import Risk
 from dstack_api_client.edits.plan import applying, planning
 from dstack_api_client.edits.plan.planning import make_plan

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dstack_api_client.edits.outlook.dryrun import DryRun, ReplicaOutlook, Source
+from dstack_api_client.edits.outlook.outlooks import DryRun, ReplicaOutlook, Source
 from dstack_fleets_tui.editing import outlook
 
 

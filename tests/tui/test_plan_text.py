@@ -8,7 +8,7 @@ import pytest
 
 from dstack_api_client.edits.base.difference import ChangeKind, FieldChange
 from dstack_api_client.edits.follow.following import Progress, State
-from dstack_api_client.edits.outlook.dryrun import ReplicaOutlook
+from dstack_api_client.edits.outlook.outlooks import ReplicaOutlook
 from dstack_api_client.edits.outlook.warnings import PlanWarning, Risk
 from dstack_fleets_tui.editing import plan_text
 from dstack_fleets_tui.output import plans

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from rich.cells import cell_len
 from textual.content import Content
 
-from dstack_api_client.edits.outlook.dryrun import DryRun, LaneOutlook, ReplicaOutlook
+from dstack_api_client.edits.outlook.outlooks import DryRun, LaneOutlook, ReplicaOutlook
 from dstack_fleets_tui.words import formatting, words
 from dstack_widgets.drawing.glyphs import UNICODE, Glyphs
 from dstack_widgets.drawing.palette import style_of

@@ -9,7 +9,7 @@ from dstack_api_client.edits.base.difference import FieldChange
 from dstack_api_client.edits.base.merging import ThreeWay
 from dstack_api_client.edits.follow.following import LaneProgress, Progress, State
 from dstack_api_client.edits.offers.prices import PlanOffer
-from dstack_api_client.edits.outlook.dryrun import DryRun, LaneOutlook, ReplicaOutlook
+from dstack_api_client.edits.outlook.outlooks import DryRun, LaneOutlook, ReplicaOutlook
 from dstack_api_client.edits.outlook.warnings import PlanWarning, Risk
 from dstack_api_client.edits.plan.planning import Plan
 from dstack_api_client.text import one_line

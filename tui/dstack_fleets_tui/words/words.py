@@ -31,7 +31,7 @@ from dstack_api_client.problems.model import Problem, Severity
 from dstack_fleets_tui.words.formatting import NOTHING, age, count, rate, seconds, span
 
 if TYPE_CHECKING:
-    from dstack_api_client.edits.outlook.dryrun import ReplicaOutlook
+    from dstack_api_client.edits.outlook.outlooks import ReplicaOutlook
 
 #: A job on an instance, a replica in its service and a replica group are named as everywhere.
 job, replica, group = job_name, replica_name, group_name

@@ -12,7 +12,8 @@ from dstack_api_client import errors
 from dstack_api_client.clock import ServerClock, utc_now
 from dstack_api_client.edits.base.base import Base, service_of
 from dstack_api_client.edits.follow.run_events import RunEvents
-from dstack_api_client.edits.outlook.dryrun import NEVER, DryRun, LaneOutlook, dry_run, without_room
+from dstack_api_client.edits.outlook.dryrun import NEVER, dry_run, without_room
+from dstack_api_client.edits.outlook.outlooks import DryRun, LaneOutlook
 from dstack_api_client.edits.service.service import SERVICE, ServiceEdit
 from dstack_api_client.join.join import Answers, Joined, build
 from dstack_api_client.model.capabilities import PLACEMENT, Capabilities

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from dstack_api_client.edits.outlook.dryrun import DryRun, ReplicaOutlook
+from dstack_api_client.edits.outlook.outlooks import DryRun, ReplicaOutlook
 from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_api_client.model.labels import listed
 from dstack_api_client.text import one_line

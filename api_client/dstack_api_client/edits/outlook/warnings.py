@@ -10,13 +10,8 @@ from enum import Enum
 
 from dstack_api_client.analysis.rollout import out_of_date
 from dstack_api_client.edits.outlook.addresses import lost_addresses
-from dstack_api_client.edits.outlook.dryrun import (
-    AT_ITS_TIME,
-    NEVER,
-    DryRun,
-    ReplicaOutlook,
-    without_room,
-)
+from dstack_api_client.edits.outlook.dryrun import AT_ITS_TIME, NEVER, without_room
+from dstack_api_client.edits.outlook.outlooks import DryRun, ReplicaOutlook
 from dstack_api_client.edits.outlook.retrying import Retry, retry_of
 from dstack_api_client.edits.outlook.spots import barred_fleets
 from dstack_api_client.edits.service import checks

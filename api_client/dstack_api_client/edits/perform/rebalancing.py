@@ -9,7 +9,8 @@ import msgspec
 from dstack_api_client import errors
 from dstack_api_client.edits.base.base import Base
 from dstack_api_client.edits.errors import EditError
-from dstack_api_client.edits.outlook.dryrun import DryRun, dry_run
+from dstack_api_client.edits.outlook.dryrun import dry_run
+from dstack_api_client.edits.outlook.outlooks import DryRun
 from dstack_api_client.edits.outlook.warnings import PlanWarning, of_addresses
 from dstack_api_client.edits.perform.performing import Performed
 from dstack_api_client.edits.perform.requesting import begun, requested

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from dstack_api_client.analysis.room_input import idle_parts
 from dstack_api_client.edits.offers.prices import PlanOffer
-from dstack_api_client.edits.outlook.dryrun import DryRun
+from dstack_api_client.edits.outlook.outlooks import DryRun
 from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_placement.engine import ONLY_GROUP, take_part

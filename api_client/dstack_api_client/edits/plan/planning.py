@@ -22,7 +22,8 @@ from dstack_api_client.edits.base.merging import ConflictError, three_way
 from dstack_api_client.edits.errors import EndedError, InvalidEditError
 from dstack_api_client.edits.offers.asking import ask_offers, ask_run
 from dstack_api_client.edits.offers.prices import PlanOffer
-from dstack_api_client.edits.outlook.dryrun import DryRun, dry_run, with_landings
+from dstack_api_client.edits.outlook.dryrun import dry_run, with_landings
+from dstack_api_client.edits.outlook.outlooks import DryRun
 from dstack_api_client.edits.outlook.warnings import PlanWarning, warnings_of
 from dstack_api_client.edits.plan.certainty import unsure_fleets
 from dstack_api_client.edits.plan.surging import landings, surges

@@ -16,7 +16,7 @@ from datetime import datetime
 from dstack_api_client.analysis.lane_input import NOT_ASKED, Offered
 from dstack_api_client.analysis.rollout import SURGE
 from dstack_api_client.edits.base.difference import ChangeKind, FieldChange
-from dstack_api_client.edits.outlook.dryrun import ReplicaOutlook
+from dstack_api_client.edits.outlook.outlooks import ReplicaOutlook
 from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_api_client.edits.service.situation import managed, situation
 from dstack_api_client.edits.spec.fields import Path

@@ -28,7 +28,7 @@ from dstack_api_client.edits.follow.following import (
 )
 from dstack_api_client.edits.follow.following_ends import follow_end
 from dstack_api_client.edits.follow.following_fleets import FleetGoal, fleet_progress
-from dstack_api_client.edits.outlook.dryrun import DryRun
+from dstack_api_client.edits.outlook.outlooks import DryRun
 from dstack_api_client.edits.perform.performing import Performed
 from dstack_api_client.errors import ApiError
 from dstack_api_client.model.fleet import Fleet
