@@ -22,7 +22,8 @@ from dstack_api_client.edits.perform.rebalancing import rebalance
 from dstack_api_client.edits.perform.stopping import StopAction, carry_out
 from dstack_api_client.edits.perform.undoing import undo
 from dstack_api_client.edits.plan import applying
-from dstack_api_client.edits.store.keeping import Sent, Store, kept_of
+from dstack_api_client.edits.store.keeping import Store
+from dstack_api_client.edits.store.kept import Sent, kept_of
 from dstack_api_client.edits.store.recovering import look_up
 from dstack_api_client.errors import UnansweredError
 from tests.builders import answers

@@ -16,7 +16,8 @@ from dstack_api_client.edits.errors import EndedError, NotKeptError
 from dstack_api_client.edits.perform.undoing import reopened, undo
 from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_api_client.edits.spec.fields import ABSENT
-from dstack_api_client.edits.store.keeping import Sent, Store, kept_of, values_of
+from dstack_api_client.edits.store.keeping import Store
+from dstack_api_client.edits.store.kept import Sent, kept_of, values_of
 from dstack_api_client.model.configuration import MASK
 from tests.builders.service_edits import SECRET, WITH_LANES, base, edit, group
 

@@ -13,7 +13,8 @@ from dstack_api_client.edits.base.base import Target, read_service
 from dstack_api_client.edits.base.outcome import UnknownOutcomeError
 from dstack_api_client.edits.perform import performing
 from dstack_api_client.edits.plan import applying
-from dstack_api_client.edits.store.keeping import Sent, Store
+from dstack_api_client.edits.store.keeping import Store
+from dstack_api_client.edits.store.kept import Sent
 from dstack_api_client.errors import ApiError, UnansweredError
 from dstack_api_client.feed.update import ConnectionState
 from dstack_fleets_tui.cli import common as cli_common

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from dstack_api_client.edits.base.base import Target
-from dstack_api_client.edits.store.keeping import Kept, Store
+from dstack_api_client.edits.store.keeping import Store
+from dstack_api_client.edits.store.kept import Kept
 from tests.servers.dashboard_process import Dashboard, beside, dashboard, to_list
 from tests.waiting import until
 

@@ -9,7 +9,8 @@ from dstack_api_client.edits.base.base import Base
 from dstack_api_client.edits.errors import EndedError, NotKeptError
 from dstack_api_client.edits.fleet.fleet import FleetEdit
 from dstack_api_client.edits.service.service import ServiceEdit
-from dstack_api_client.edits.store.keeping import Kept, Store, differing, moved_since, values_of
+from dstack_api_client.edits.store.keeping import Store
+from dstack_api_client.edits.store.kept import Kept, differing, moved_since, values_of
 from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.text import one_line
 

@@ -1,3 +1,3 @@
 """What is kept on this machine: drafts, what undo needs, and the audit log."""
 
-__all__ = ["audit_log", "deployments", "files", "keeping", "recording", "recovering"]
+__all__ = ["audit_log", "deployments", "files", "keeping", "kept", "recording", "recovering"]

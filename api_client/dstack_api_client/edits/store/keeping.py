@@ -16,7 +16,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -25,74 +24,19 @@ import msgspec
 from dstack_api_client.clock import utc_now
 from dstack_api_client.edits.base.base import Base, Kind, Target
 from dstack_api_client.edits.base.difference import NOTHING, FieldChange
-from dstack_api_client.edits.spec import fields
-from dstack_api_client.edits.spec.fields import ABSENT
-from dstack_api_client.edits.spec.group_roles import label_of, labels_in
 from dstack_api_client.edits.store import audit_log, deployments
 from dstack_api_client.edits.store.audit_log import AuditLine, ChangedField
 from dstack_api_client.edits.store.deployments import KeptSpec
 from dstack_api_client.edits.store.files import locked, replace_whole, state_folder, telling, unkept
+from dstack_api_client.edits.store.kept import Kept, Sent, is_done, is_like, kept_as, kept_of
 from dstack_api_client.model.configuration import MASK
-from dstack_api_client.secrets import keepable, may_be_kept, names_secret
+from dstack_api_client.secrets import may_be_kept
 
 #: Drafts of one target that are kept, the newest; each is of another program or time.
 _DRAFTS = 8
 #: Changes of one target that were sent and whose end is not known, the newest; each is of another
 #: program or time.
 _SENT = 8
-
-
-class Step(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One field of a kept change; a value that was not there is not written down."""
-
-    path: tuple[str, ...]
-    old: Any = msgspec.UNSET
-    new: Any = msgspec.UNSET
-
-
-class Kept(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A change as it is kept.
-
-    Attributes:
-        id: The id of the run or the fleet.
-        deployment: Its deployment number before a draft, or after what was applied.
-        digest: What stands for the spec before, secrets left out.
-        at: When.
-        steps: The fields that change.
-        left_out: Fields that change too and are not kept, since they may hold a secret.
-    """
-
-    id: str
-    deployment: int
-    digest: str
-    at: datetime
-    steps: tuple[Step, ...] = ()
-    left_out: tuple[str, ...] = ()
-
-
-class Sent(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A change that was sent, as long as it is not known what became of it.
-
-    Attributes:
-        id: What its lines in the audit log have in common.
-        at: When.
-        by: The process that waits for the answer; 0 once none does.
-        user: The server's user.
-        action: What was done.
-        kept: The way back; None of what has none.
-    """
-
-    id: str
-    at: datetime
-    by: int
-    user: str
-    action: str
-    kept: Kept | None = None
-
-    @property
-    def is_open(self) -> bool:
-        """Whether nobody waits for its end any more."""
-        return not (self.by and _lives(self.by))
 
 
 class _File(msgspec.Struct, omit_defaults=True):
@@ -168,7 +112,7 @@ class Store:
             like: The way back from it; where none has that, the newest is meant.
         """
         found = self._read(target).open
-        alike = (each for each in found if like is not None and _is_like(each.kept, like))
+        alike = (each for each in found if like is not None and is_like(each.kept, like))
         return next(alike, next(iter(found), None))
 
     def draft(self, target: Target) -> Kept | None:
@@ -265,7 +209,7 @@ class Store:
         Raises:
             NotKeptError: It could not be written.
         """
-        kept = _kept(base, spec, deployment=base.deployment)
+        kept = kept_as(base, spec, deployment=base.deployment)
         with self._changing(base.target) as file:
             file.keep([kept, *_others(file.drafts, self._own.get(base.target))])
         self._own[base.target] = kept
@@ -286,7 +230,7 @@ class Store:
     def _drop_applied(self, file: _File, target: Target, applied: Kept) -> None:
         """Drops the draft that was applied: this program's, or one that says the same."""
         others = _others(file.drafts, self._own.get(target))
-        file.keep([each for each in others if not _same(each, applied)])
+        file.keep([each for each in others if not is_done(each, applied)])
 
     def keep_text(self, key: str, text: str) -> None:
         """Keeps text that was being written when the program was ended.
@@ -404,108 +348,14 @@ class Store:
                 replace_whole(path, msgspec.json.encode(file))
 
 
-def kept_of(before: Base, after: Base) -> Kept:
-    """The way back from a change."""
-    return _kept(before, after.spec, deployment=after.deployment)
-
-
-def values_of(kept: Kept, *, back: bool) -> dict[fields.Path, Any]:
-    """The fields of a kept change, to be set on a spec.
-
-    Args:
-        kept: The change.
-        back: Whether the old values are wanted.
-    """
-    return {step.path: _value(step.old if back else step.new) for step in kept.steps}
-
-
-def moved_since(kept: Kept, now: Base) -> bool:
-    """Whether what a draft began with is no longer there."""
-    return (kept.id, kept.deployment, kept.digest) != (
-        now.id,
-        now.deployment,
-        _fingerprint(now.spec),
-    )
-
-
-def differing(kept: Kept, now: Base) -> list[str]:
-    """Names of the fields that are no longer as they were applied."""
-    known, labels = fields.fields_of(now.spec), labels_in(now.spec)
-    return [
-        label_of(step.path, labels)
-        for step in kept.steps
-        if not fields.same(known.get(step.path, ABSENT), _value(step.new))
-    ]
-
-
-def _kept(before: Base, spec: Mapping[str, Any], *, deployment: int) -> Kept:
-    steps, left_out = [], []
-    labels = labels_in(before.spec, spec)
-    for path, (old, new) in fields.changes(before.spec, spec).items():
-        if may_be_kept(path) and not (names_secret(old) or names_secret(new)):
-            steps.append(Step(path, _written(old), _written(new)))
-        else:
-            left_out.append(label_of(path, labels))
-    return Kept(
-        id=before.id,
-        deployment=deployment,
-        digest=_fingerprint(before.spec),
-        at=utc_now(),
-        steps=tuple(steps),
-        left_out=tuple(left_out),
-    )
-
-
 def _others(drafts: Sequence[Kept], one: Kept | None) -> list[Kept]:
     """All drafts but one: it is known by when it was kept."""
     return [each for each in drafts if one is None or each.at != one.at]
 
 
-def _is_like(kept: Kept | None, other: Kept) -> bool:
-    """Whether two ways back, kept at different times, are from the same change."""
-    return kept is not None and (kept.id, kept.digest, kept.steps) == (
-        other.id,
-        other.digest,
-        other.steps,
-    )
-
-
-def _same(draft: Kept, applied: Kept) -> bool:
-    """Whether nothing of a draft is left to be applied."""
-    done = values_of(applied, back=False)
-    return set(draft.left_out) <= set(applied.left_out) and all(
-        path in done and fields.same(value, done[path])
-        for path, value in values_of(draft, back=False).items()
-    )
-
-
-def _fingerprint(spec: Mapping[str, Any]) -> str:
-    # Of secrets not even a hash is kept; a change of them alone shows in the deployment number.
-    known = keepable(fields.fields_of(spec))
-    return fields.digest({"\0".join(path): value for path, value in known.items()})
-
-
 def _logged(change: FieldChange, value: str) -> str:
     """A value for the audit log, which is stricter than screens are: commands are shown there."""
     return value if may_be_kept(change.path) or value == NOTHING else MASK
-
-
-def _written(value: Any) -> Any:
-    return msgspec.UNSET if value is ABSENT else value
-
-
-def _value(value: Any) -> Any:
-    return ABSENT if value is msgspec.UNSET else value
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # another user's
-        return True
-    return True
 
 
 def _local_user() -> str:

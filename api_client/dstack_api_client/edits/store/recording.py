@@ -16,7 +16,8 @@ from dstack_api_client.edits.base.base import Base, Target
 from dstack_api_client.edits.base.difference import FieldChange
 from dstack_api_client.edits.base.outcome import UnknownOutcomeError
 from dstack_api_client.edits.errors import NotKeptError, ReplacedError
-from dstack_api_client.edits.store.keeping import Sent, Store, kept_of
+from dstack_api_client.edits.store.keeping import Store
+from dstack_api_client.edits.store.kept import Sent, kept_of
 from dstack_api_client.errors import UnansweredError
 from dstack_api_client.text import one_line
 

@@ -6,7 +6,8 @@ from dstack_api_client import errors
 from dstack_api_client.edits.base.base import Base, Target, read_base
 from dstack_api_client.edits.errors import NotKeptError
 from dstack_api_client.edits.spec.fields import ABSENT, fields_of, same
-from dstack_api_client.edits.store.keeping import Kept, Sent, Store, differing, values_of
+from dstack_api_client.edits.store.keeping import Store
+from dstack_api_client.edits.store.kept import Kept, Sent, differing, values_of
 from dstack_api_client.text import one_line
 from dstack_api_client.transport.client import Client
 

@@ -14,7 +14,7 @@ from dstack_api_client.edits.errors import NotKeptError
 from dstack_api_client.edits.fleet.fleet import FleetEdit
 from dstack_api_client.edits.perform.undoing import Draft
 from dstack_api_client.edits.service.service import ServiceEdit
-from dstack_api_client.edits.store.keeping import Kept
+from dstack_api_client.edits.store.kept import Kept
 from dstack_api_client.model.capabilities import UNKNOWN
 from dstack_fleets_tui.host.host import Host
 from dstack_fleets_tui.screens.parts.asking import AskScreen
