@@ -33,6 +33,7 @@ _WORDS = {
     r"(least|greatest) (replica )?counts?": "minimum, maximum",
     r"(replicas|counts) wanted": "desired",
     r"baselines? (not held|that is not met)": "below its minimum",
+    r"as given": "what it is, or nothing",
     r"in the same moment": "at the same moment",
     r"asks? nobody": "do not ask for confirmation",
 }

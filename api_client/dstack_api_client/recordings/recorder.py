@@ -36,9 +36,6 @@ class Recorder:
         now: The clock.
         largest: Bytes of text at which it ends.
 
-    Attributes:
-        path: As given.
-
     Raises:
         RecordingError: The file is there, or can't be made.
     """

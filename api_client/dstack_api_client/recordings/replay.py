@@ -35,7 +35,7 @@ class Replay:
         RecordingError: Its first moment can't be used.
 
     Attributes:
-        recording: As given; it ends where what it says can't be used.
+        recording: It ends where what it says can't be used.
         project: The project's name.
         speed: How many seconds of it pass in one second.
         paused: Whether it stands still.

@@ -64,7 +64,6 @@ class LogTail:
         kept: Most lines that are kept.
 
     Attributes:
-        submission_id: As given.
         added: The lines that the last look brought.
         replaced: The line that they begin with instead, where that one was not finished.
     """

@@ -61,7 +61,6 @@ class Changing:
         store: Where drafts, the way back and the audit log are kept.
 
     Attributes:
-        store: As given.
         texts: Texts that are edited.
     """
 

@@ -32,7 +32,6 @@ class Session:
         losses: Whether services are problems that would not survive the loss of a fleet.
 
     Attributes:
-        connection: As given.
         source: What is read of the server; None until it is open.
         poller: What polls it.
         reading: The task that reads it.

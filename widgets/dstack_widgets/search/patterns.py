@@ -16,7 +16,6 @@ class Pattern:
         text: What was typed.
 
     Attributes:
-        text: As given.
         excludes: Whether it says what a line must not have.
         plain: Whether it is but a part of a line.
         error: Why it is not a regular expression; empty where there is nothing wrong with it.

@@ -152,8 +152,6 @@ class TextScreen(Asking, ModalScreen[Written]):
         text: The text.
         ascii_only: Whether only ASCII is drawn.
 
-    Attributes:
-        subject: As given.
     """
 
     CSS_PATH = Path(__file__).with_name("text.tcss")

@@ -34,9 +34,6 @@ class DetailScreen(LiveScreen):
         key: The id of the fleet or of the run. The thing may go while the screen is open.
         view: The view to begin with; the first one without it.
         row: The key of the row of its table to put the cursor on.
-
-    Attributes:
-        key: As given.
     """
 
     views: ClassVar[Sequence[str]]
