@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dstack_api_client.analysis.distribution import Cell, Distribution, FleetRow, distribution_of
+from dstack_api_client.analysis.distribution import distribution_of
+from dstack_api_client.analysis.fleet_rows import Cell, Distribution, FleetRow
 from dstack_api_client.model.capabilities import UNKNOWN, Capabilities
 from dstack_api_client.model.replica import NO_CAPACITY, Attempt
 from dstack_api_client.model.snapshot import Snapshot

@@ -4,6 +4,7 @@ __all__ = [
     "distribution",
     "endings",
     "fleet_facts",
+    "fleet_rows",
     "group_rows",
     "health",
     "lane_input",

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 
-from dstack_api_client.analysis.distribution import FleetRow, distribution_of
+from dstack_api_client.analysis.distribution import distribution_of
+from dstack_api_client.analysis.fleet_rows import FleetRow
 from dstack_api_client.analysis.health import FAILED_SHOWN
 from dstack_api_client.analysis.since import Since
 from dstack_api_client.model.labels import counted, labels_of, lane_name, lane_row, listed

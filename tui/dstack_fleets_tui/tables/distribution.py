@@ -8,8 +8,8 @@ from datetime import datetime
 
 from textual.content import Content
 
-from dstack_api_client.analysis.distribution import Cell as GroupCell
-from dstack_api_client.analysis.distribution import Distribution, FleetRow
+from dstack_api_client.analysis.fleet_rows import Cell as GroupCell
+from dstack_api_client.analysis.fleet_rows import Distribution, FleetRow
 from dstack_api_client.model.labels import counted, in_text, lane_name, lane_row
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_fleets_tui.words.formatting import age

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from dstack_api_client.analysis.distribution import Distribution
+from dstack_api_client.analysis.fleet_rows import Distribution
 from dstack_api_client.analysis.group_rows import GroupRow
 from dstack_api_client.model.purchases import purchase_of
 from dstack_fleets_tui.tables.looks import Looks

@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from dstack_api_client.analysis.distribution import (
-    Cell,
-    Distribution,
-    FleetRow,
-    distribution_of,
-)
+from dstack_api_client.analysis.distribution import distribution_of
+from dstack_api_client.analysis.fleet_rows import Cell, Distribution, FleetRow
 from dstack_api_client.analysis.group_rows import GroupRow
 from dstack_api_client.model.labels import in_text
 from dstack_api_client.model.purchases import purchase_of

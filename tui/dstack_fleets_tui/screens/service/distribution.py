@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from dstack_api_client.analysis.distribution import Distribution, FleetRow, distribution_of
+from dstack_api_client.analysis.distribution import distribution_of
+from dstack_api_client.analysis.fleet_rows import Distribution, FleetRow
 from dstack_api_client.analysis.group_rows import GroupRow
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
