@@ -42,7 +42,7 @@ class FleetRow:
         deficit: Replicas that the minimum lacks.
         deficit_since: Since when, where known.
         fallbacks: Replicas that are here because a fleet before it could not take them.
-        cooldown_until: Until when new replicas pass it over.
+        cooldown_until: Until when new replicas skip it.
         reason: Why it is as it is, one line.
         code: What of that counts most, as the engine's `Code` has it; empty where nothing tells.
         cause: The line without how many of the minimum there are.
@@ -116,7 +116,7 @@ class Distribution:
         groups: Replica groups in the service's order.
         serving: Over all fleets.
         notes: What can't be known on this server and why, and what the server notes.
-        labels: What the groups are called, by `naming.labels_of`.
+        labels: What the groups are called, by `labels_of`.
         by_group: The replica groups, where no lanes decide and they are bought in different ways.
     """
 
