@@ -17,7 +17,7 @@ from dstack_api_client.trends.watch import TrendWatch
 from dstack_fleets_tui.tables import trends
 from dstack_fleets_tui.words import words
 from dstack_widgets.drawing.glyphs import ASCII, UNICODE
-from dstack_widgets.table.cells import plain_text
+from dstack_widgets.table.cells import CellValue, plain_text
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.snapshots import fleet, service, snapshot
 from tests.builders.trending import app_with_trends
@@ -90,6 +90,13 @@ def test_requests_in_words(counted, said):
 def test_a_service_that_should_have_none_draws_nothing():
     watch = watched(0, 0, 0, desired=0)
     assert not plain_text(trends.ready(CHAT, watch, UNICODE)).strip()
+
+
+def test_a_replica_of_which_nothing_is_known_is_shown_as_one_that_was_not_read():
+    unknown = TrendWatch()
+    unknown.of_replica = lambda *_: Trend((None,) * STEPS, 7)
+    cells = [trends.gpu(ReplicaKey("r", 0, 0), watch, UNICODE) for watch in (unknown, TrendWatch())]
+    assert cells[0] == cells[1] == CellValue("")
 
 
 def test_the_most_of_two_minutes_counts_for_a_fleet():

@@ -67,8 +67,12 @@ def columns_for(
 
 def ready(service: Service, trends: TrendWatch, glyphs: Glyphs) -> CellValue:
     """Ready out of desired replicas; a full sign where all of them are ready."""
-    last = trends.of_service(service, Measure.READY).last
-    return CellValue(_drawn_ready(service, trends, glyphs), "", last)
+    return _cell(_drawn_ready(service, trends, glyphs), trends.of_service(service, Measure.READY))
+
+
+def _cell(drawn: Content, trend: Trend) -> CellValue:
+    """A sparkline in a table; of a trend in which nothing is known, what stands for no trend."""
+    return CellValue(drawn, "", trend.last) if trend.known else CellValue("")
 
 
 def _drawn_ready(service: Service, trends: TrendWatch, glyphs: Glyphs) -> Content:
@@ -80,7 +84,7 @@ def busy(fleet: Fleet, trends: TrendWatch, glyphs: Glyphs) -> CellValue:
     """GPUs in use out of all."""
     of_busy = trends.of_fleet(fleet, Measure.BUSY)
     total = trends.of_fleet(fleet, Measure.TOTAL)
-    return CellValue(_drawn_share(of_busy, total, False, glyphs), "", of_busy.last)
+    return _cell(_drawn_share(of_busy, total, False, glyphs), of_busy)
 
 
 def price(subject: Service | Fleet, trends: TrendWatch, glyphs: Glyphs) -> CellValue:
@@ -89,13 +93,13 @@ def price(subject: Service | Fleet, trends: TrendWatch, glyphs: Glyphs) -> CellV
         trend = trends.of_service(subject, Measure.PRICE)
     else:
         trend = trends.of_fleet(subject, Measure.PRICE)
-    return CellValue(_drawn(trend, _peak(trend) or 1.0, glyphs), "", trend.last)
+    return _cell(_drawn(trend, _peak(trend) or 1.0, glyphs), trend)
 
 
 def gpu(replica: ReplicaKey, trends: TrendWatch, glyphs: Glyphs) -> CellValue:
     """Percent of the GPUs of a replica."""
     trend = trends.of_replica(replica, Measure.GPU)
-    return CellValue(_drawn(trend, 100.0, glyphs), "", trend.last)
+    return _cell(_drawn(trend, 100.0, glyphs), trend)
 
 
 def loads(workers: Iterable[Worker], trends: TrendWatch, glyphs: Glyphs) -> dict[str, CellValue]:
@@ -106,9 +110,7 @@ def loads(workers: Iterable[Worker], trends: TrendWatch, glyphs: Glyphs) -> dict
         if worker.replica is not None
     }
     top = max(map(_peak, known.values()), default=0) or 1.0
-    return {
-        key: CellValue(_drawn(trend, top, glyphs), "", trend.last) for key, trend in known.items()
-    }
+    return {key: _cell(_drawn(trend, top, glyphs), trend) for key, trend in known.items()}
 
 
 def section_of_service(service: Service, trends: TrendWatch, glyphs: Glyphs) -> Section:
