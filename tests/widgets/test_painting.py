@@ -20,7 +20,7 @@ from textual.widgets import Static
 from dstack_widgets import screen
 from dstack_widgets.screen import lean_compositor
 from dstack_widgets.screen.lean_screen import LeanScreen
-from dstack_widgets.screen.painting import PaintsAll
+from dstack_widgets.screen.painting import LeavesFront, PaintsAll
 from tests.builders.terminal_driver import Terminal
 from tests.painting import all_painted
 
@@ -102,6 +102,55 @@ async def test_a_size_is_laid_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
             await all_painted(app, pilot)
             assert front.query_one("#text").size.width == width
     assert laid_out == [Size(*SIZE), Size(20, 4), Size(*SIZE)]
+
+
+async def test_what_is_to_be_painted_whole_is_painted_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app, painted = Stack(), list[Screen[Any]]()
+    display = app._display
+
+    def note(screen: Screen[Any], renderable: Any) -> None:
+        painted.append(screen)
+        display(screen, renderable)
+
+    async with app.run_test(size=SIZE, headless=False) as pilot:
+        front = Whole()
+        await app.push_screen(front)
+        await all_painted(app, pilot)
+        monkeypatch.setattr(app, "_display", note)
+        front.refresh()
+        front._compositor_refresh()  # as a layout does that ends before
+        assert painted == []
+        await all_painted(app, pilot)
+        assert painted == [front]
+
+
+async def test_a_screen_that_goes_leaves_the_layout_of_the_one_in_front(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Leaving(LeavesFront, Stack):
+        pass
+
+    app, laid_out = Leaving(), list[Whole]()
+    refresh = Whole._refresh_layout
+
+    def note(screen: Whole, size: Size | None = None, scroll: bool = False) -> None:
+        laid_out.append(screen)
+        refresh(screen, size, scroll)
+
+    async with app.run_test(size=SIZE, headless=False) as pilot:
+        front, over = Whole(), Whole()
+        for each in (front, over):
+            await app.push_screen(each)
+            await all_painted(app, pilot)
+        monkeypatch.setattr(Whole, "_refresh_layout", note)
+        await app.pop_screen()
+        await all_painted(app, pilot)
+        assert app.screen is front
+        assert not over.is_running
+        assert laid_out == []
+        assert "text" in app.terminal.lines[0]
 
 
 @pytest.mark.parametrize("kind", [Whole, Box])

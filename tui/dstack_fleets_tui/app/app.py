@@ -19,6 +19,7 @@ from dstack_fleets_tui.app.acting import Given
 from dstack_fleets_tui.app.reading import ReadingApp
 from dstack_fleets_tui.settings.own_keys import USUAL_KEYS, OwnKeys
 from dstack_fleets_tui.terminal.terminal import LOOK_EVERY, terminal_is_gone
+from dstack_widgets.screen.painting import LeavesFront
 from dstack_widgets.screen.scroll_bars import AsciiScrollBars
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def _names() -> type[Provider]:
     return Names
 
 
-class FleetsApp(ReadingApp):
+class FleetsApp(LeavesFront, ReadingApp):
     """The dashboard.
 
     Args:

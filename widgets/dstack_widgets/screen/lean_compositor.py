@@ -24,6 +24,8 @@ def fits() -> bool:
         _takes(ChopsUpdate.__init__, "chops", "spans", "chop_ends")
         and _takes(Compositor.reflow, "parent", "size")
         and _takes(Screen._refresh_layout, "size", "scroll")
+        and _takes(Screen._compositor_refresh)
+        and _takes(Screen._on_timer_update)
         and {"resized", "shown"} <= {*ReflowResult._fields}
         and "_full_map_invalidated" in vars(Compositor())
         and hasattr(Compositor, "render_partial_update")

@@ -39,6 +39,7 @@ class LeanScreen(PaintsAll, Screen[ScreenResultType]):
             kwargs: As for every screen.
         """
         super().__init__(*args, **kwargs)
+        self._in_frame = False
         self._lean = _compositor()
         if self._lean is not None:
             self._compositor = self._lean
@@ -54,6 +55,28 @@ class LeanScreen(PaintsAll, Screen[ScreenResultType]):
             for widget in self._lean.resized:
                 widget._exchange_repaint_regions()
             self._lean.resized.clear()
+
+    def _compositor_refresh(self) -> None:
+        """Paints, unless the next frame lays out or paints all of it anyway.
+
+        A screen that comes to the front would be painted empty first, and once more when it is
+        filled.
+        """
+        next_frame = self._layout_required or self._repaint_required
+        if self._lean is not None and self.is_active and next_frame and not self._in_frame:
+            self._update_timer.resume()
+            return
+        super()._compositor_refresh()
+
+    def _on_timer_update(self) -> None:
+        """Lays out before all is painted where a widget has only just asked for it."""
+        self._in_frame = True
+        try:
+            if self._lean is not None and self._repaint_required:
+                self._layout_required |= any(each._layout_required for each in self.query("*"))
+            super()._on_timer_update()
+        finally:
+            self._in_frame = False
 
     def _watch__select_state(self, select_state: SelectState | None) -> None:
         """Follows the mouse."""

@@ -9,10 +9,28 @@ from textual._styles_cache import StylesCache
 from textual.screen import Screen
 
 if TYPE_CHECKING:
+    from textual.app import App
+    from textual.await_remove import AwaitRemove
+    from textual.dom import DOMNode
+    from textual.widget import Widget
+
+    _App = App[Any]
     _Base = Screen[Any]
 else:
     # Textual takes styles and bindings from the first widget among the bases.
-    _Base = object
+    _App = _Base = object
+
+
+class LeavesFront(_App):
+    """An app whose screen in front stays as it is while another goes for good.
+
+    Textual lays out what is in front, and paints all of it, for each screen that was removed.
+    """
+
+    def _prune(self, *nodes: Widget, parent: DOMNode | None = None, **how: Any) -> AwaitRemove:
+        if all(isinstance(node, Screen) for node in nodes):
+            parent = None
+        return super()._prune(*nodes, parent=parent, **how)
 
 
 class PaintsAll(_Base):
