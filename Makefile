@@ -39,7 +39,7 @@ demo: $(DEMO) ## the dashboard on a real dstack server with emulated hosts; SCEN
 test: $(READY) ## the tests; stories run on real servers; ARGS='...' for pytest
 	@$(BIN)/python -m tests all $(ARGS)
 
-test-fast: $(READY) ## the tests that need no server
+test-fast: $(READY) ## the tests that need no server, nor parts of one
 	@$(BIN)/python -m tests fast $(ARGS)
 
 test-slow: $(READY) ## older and several servers, many replicas, many random cases

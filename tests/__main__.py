@@ -5,8 +5,8 @@ both have more processes than there are cores. The first phase that fails is the
 
 Each process reads all modules that it is given, which takes it seconds, so a phase leaves out those
 that have nothing for it. Without a server, screens have several processes, since they wait; what
-draws nothing has one beside them. To load dstack takes as long again: the few modules that do have
-one process too.
+draws nothing has one beside them. To load dstack takes as long again: the few modules that do, or
+that run what hosts are emulated with, have one process beside the stories, which load it as well.
 """
 
 from __future__ import annotations
@@ -102,19 +102,24 @@ _NO_SERVER = "not e2e and not versions"
 #: Generated tests try many times as many cases, and more of them where that is asked for.
 _MANY = {"DSTACK_FLEETS_TESTS_MANY": os.environ.get("DSTACK_FLEETS_TESTS_MANY") or "1"}
 _FAST_ONES = f"{_NO_SERVER} and not slow"
-_LOADED = _Phase("tests that load dstack", ("-n", "0", "-m", _FAST_ONES), kind=_Kind.LOADS)
+_LOADED = _Phase("parts of servers", ("-n", "0", "-m", _FAST_ONES), kind=_Kind.LOADS)
 _PLAIN = _Phase("tests that draw nothing", ("-n", "0", "-m", _FAST_ONES), kind=_Kind.PLAIN)
 _FAST = _Phase(
     "tests of screens and commands",
     (*_many_processes(beside=1), "-m", _FAST_ONES),
     kind=_Kind.SCREENS,
-    beside=(_PLAIN, _LOADED),
+    beside=(_PLAIN,),
 )
 _PHASES = {
     "fast": (_FAST,),
     "all": (
         _FAST,
-        _Phase("stories on servers", (*_WITH_SERVER, "-m", "e2e and not slow"), on_servers=True),
+        _Phase(
+            "stories on servers",
+            (*_WITH_SERVER, "-m", "e2e and not slow"),
+            on_servers=True,
+            beside=(_LOADED,),
+        ),
     ),
     "slow": (
         _Phase(
