@@ -303,6 +303,18 @@ def test_progress() -> None:
     assert _state(*BOTH, id="another")[0] is State.FAILED
 
 
+def test_what_waits_for_room_is_not_among_what_starts() -> None:
+    fleets = [projects.fleet("reserved", nodes_max=0), projects.fleet("spot", nodes_max=0)]
+    waits = projects.replica(0, None, "submitted", ready=False, deployment_num=4)
+    starts = projects.replica(1, "spot", "pulling", ready=False, deployment_num=4)
+    edit = begun(fleets=[{"name": "reserved", "priority": 1}, {"name": "spot"}])
+    snapshot = project(waits, starts, fleets=fleets, deployment_num=4)
+    found = progress(_now(edit), _now(edit), snapshot, outlook(edit, snapshot))
+    first, second = found.waiting
+    assert first == "1 replica to start"
+    assert second.startswith("1 replica without room: ")
+
+
 def test_a_minimum_that_is_not_met_is_not_done() -> None:
     """A fleet without room, while a replica past the other minimum could be there."""
     fleets = [projects.fleet("reserved", nodes_max=9), projects.fleet("spot", nodes_max=0)]

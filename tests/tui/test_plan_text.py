@@ -99,6 +99,8 @@ def test_the_end_of_following_says_what_is_waited_for_or_what_failed():
     assert (
         failed == "It failed after 3 s: The service is terminating: job failed; 1 replica to stop."
     )
+    line = plans.progress_text(Progress(State.FAILED, 3, waiting=why))
+    assert line.endswith("The service is terminating: job failed; 1 replica to stop")
 
 
 def test_a_danger_is_told_from_a_warning_without_colours() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -214,9 +214,11 @@ def progress(
     behind = len(standing) - len(at_latest)
     lanes = _lanes(active, planned if behind and planned is not None else outlook)
     coming = 0 if outlook is None else sum(row.new for row in outlook.replicas)
+    lacking = without_room(outlook.replicas) if outlook is not None else ()
+    held = {(row.group, row.number) for row in lacking}
     waiting = (
         *_of_deployments(behind, now.deployment, restarts=restarts),
-        *_of_replicas(service, snapshot, coming),
+        *_of_replicas(service, snapshot, coming, held),
         *_of_outlook(outlook),
     )
     if now.gone:
@@ -243,12 +245,22 @@ def _of_deployments(behind: int, deployment: int, *, restarts: bool) -> Iterable
         yield f"{_replicas(behind)} to be renumbered to deployment {deployment}"
 
 
-def _of_replicas(service: Service, snapshot: Snapshot, coming: int) -> tuple[str, ...]:
-    """What is still to come by the replicas alone: the placement may be older than they are."""
+def _of_replicas(
+    service: Service, snapshot: Snapshot, coming: int, held: Collection[tuple[str, int]]
+) -> tuple[str, ...]:
+    """What is still to come by the replicas alone: the placement may be older than they are.
+
+    Args:
+        service: The service.
+        snapshot: Where it is.
+        coming: Replicas that are not made yet.
+        held: By group and number, those that wait for room, of which the outlook tells.
+    """
     found = []
     active = snapshot.active_in(service)
     standing = [replica for replica in active if replica.standing]
-    starting = sum(replica.starting for replica in standing)
+    begun = [r for r in standing if r.starting and (r.group, r.key.replica_num) not in held]
+    starting = len(begun)
     for group in service.groups:
         number = sum(replica.group == group.name for replica in standing)
         if number < group.replicas_min and not coming:
@@ -256,7 +268,7 @@ def _of_replicas(service: Service, snapshot: Snapshot, coming: int) -> tuple[str
             found.append(f"{_replicas(few)} to be made{_in(service, group)}")
         elif group.replicas_max is not None and number > group.replicas_max:
             many = number - group.replicas_max
-            here = sum(r.starting for r in standing if r.group == group.name)
+            here = sum(replica.group == group.name for replica in begun)
             starting -= min(many, here)  # what starts goes first
             found.append(f"{_replicas(many)} too many{_in(service, group)}")
     if starting:
