@@ -125,15 +125,15 @@ def test_a_task_on_a_lost_host_is_critical() -> None:
 @pytest.mark.parametrize(
     ("spec", "says"),
     [
-        (RETRY, "What runs there fails after 2 minutes, and starts elsewhere."),
-        (LANES, "What runs there fails after 2 minutes, and starts elsewhere."),
+        (RETRY, "What runs there fails after 2 minutes, and dstack looks for another place."),
+        (LANES, "What runs there fails after 2 minutes, and dstack looks for another place."),
         (
             {"configuration": {"type": "service", "retry": {"on_events": ["no-capacity"]}}},
             "chat has no `retry` for that, and dstack ends all of it.",
         ),
         (
             {"configuration": {"type": "service"}, "profile": {"retry": True}},
-            "What runs there fails after 2 minutes, and starts elsewhere.",
+            "What runs there fails after 2 minutes, and dstack looks for another place.",
         ),
         (
             {"configuration": {"type": "service"}},

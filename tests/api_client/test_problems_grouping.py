@@ -62,7 +62,7 @@ class TestOneCauseOneProblem:
         (found,) = problems_of(snapshot, NOW)
         assert found.severity is CRITICAL
         assert found.text == (
-            "3 of 3 instances unreachable: 0, 1, 2; on it: chat 0, chat 1, chat router 2"
+            "3 of 3 instances unreachable: 0, 1, 2; on them: chat 0, chat 1, chat router 2"
         )
 
     def test_instances_of_one_fleet_stand_together_and_those_of_another_apart(self) -> None:

@@ -11,6 +11,7 @@ import pytest
 from dstack_api_client.analysis.health import lost_parts
 from dstack_api_client.join.join import Answers, build
 from dstack_api_client.model.engines import disaggregates, engine_of
+from dstack_api_client.model.placement import ReplicaPlacement
 from dstack_api_client.model.replica import NO_CAPACITY, Attempt, Replica
 from dstack_api_client.model.roles import consequence, lacking, roles_of
 from dstack_api_client.model.router import RouterStatus, RouterView, Source
@@ -235,6 +236,23 @@ def test_one_between_two_attempts_has_found_no_place() -> None:
     broken = prefill("failed", termination_message="out of memory", submission_num=1)
     found = problems_of(incident(broken, judged()), NOW)
     assert found[0].hint.endswith("prefill 1 has failed: out of memory.")
+
+
+@pytest.mark.parametrize("addon", [True, False])
+def test_one_that_is_submitted_again_says_why_it_has_no_place(addon: bool) -> None:
+    """By the add-on, else by dstack's last search: it is submitted for some seconds of each."""
+    gone = NOW - timedelta(minutes=2)
+    ran = Attempt(NOW - timedelta(hours=3), "interrupted_by_no_capacity", "", gone)
+    sought = Attempt(gone, NO_CAPACITY, "Fleet is at capacity", NOW)
+    again = prefill("submitted", submission_num=2, earlier=(ran, sought))
+    seen = incident(again, judged())
+    expected = "no capacity (Fleet is at capacity)"
+    if addon:
+        expected = "gpu has no room, both hosts are unreachable"
+        why = ReplicaPlacement(1, "prefill", again.submission_id, None, "pending", expected, NOW)
+        seen = replace(seen, placements={"s-chat": projects.placement(replicas=[why])})
+    (found,) = [each for each in problems_of(seen, NOW) if each.key == ROLES]
+    assert found.hint.endswith(f" ready. prefill 1 has found no place: {expected}.")
 
 
 def test_the_age_does_not_begin_anew_while_it_is_watched() -> None:

@@ -169,7 +169,7 @@ def test_the_incident_that_is_shipped_is_played() -> None:
         if replay.first == update.health.last_success:
             assert not seen
     told = " ".join(f"{subject} {text}" for subject, text in dict.fromkeys(seen))
-    assert "gpu-spot 2 of 4 instances unreachable: 1, 2; on it: chat-70b decode 6" in told
+    assert "gpu-spot 2 of 4 instances unreachable: 1, 2; on them: chat-70b decode 6" in told
     assert "chat-70b decode 6: no place yet: gpu-reserved has no room" in told
     assert "chat-70b decode 3: ready for the router while dstack's probes fail" in told
     assert before is not None

@@ -117,6 +117,14 @@ class Snapshot:
         known = self.fleets.get(fleet) if fleet is not None else None
         return known.name if known is not None else fleet
 
+    def why_no_place(self, replica: Replica) -> str:
+        """Why a replica has found no place, by the add-on or dstack's last search."""
+        placement = self.placements.get(replica.key.run_id)
+        # Of one that was given a fleet, it is why that fleet, and not why it is not there.
+        placed = placement.replicas if placement is not None else ()
+        found = (e.why for e in placed if e.fleet is None and e.job_id == replica.submission_id)
+        return next(found, None) or replica.message_of_search
+
     def drain_of(self, replica: Replica) -> Drain | None:
         """The drain of a replica that is to stop; None for one that does not drain."""
         placement = self.placements.get(replica.key.run_id)

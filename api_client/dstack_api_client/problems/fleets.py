@@ -155,7 +155,8 @@ def _together(
     keys = (key for instance in instances for key in instance.jobs)
     jobs = [job for key in keys if (job := snapshot.replicas.get(key)) is not None]
     if jobs:
-        text += f"; on it: {listed(job_name(job) for job in jobs)}"
+        where = "on it" if len(instances) == 1 else "on them"
+        text += f"; {where}: {listed(job_name(job) for job in jobs)}"
     if what == "unreachable":
         text += "".join(_without(snapshot, jobs))
     breaks = breaks_something(snapshot, jobs, given_up=what == "unreachable")
@@ -217,8 +218,9 @@ def unreachable_hint(snapshot: Snapshot, fleet: Fleet | None, instances: Iterabl
     text += " What runs there fails after 2 minutes"
     if ends:
         text += f": {listed(ends)} has no `retry` for that, and dstack ends all of it"
-        return f"{text}; {listed(again)} starts elsewhere." if again else f"{text}."
-    return f"{text}, and starts elsewhere." if again else f"{text}."
+        place = f"; dstack looks for another place for {listed(again)}" if again else ""
+        return f"{text}{place}."
+    return f"{text}, and dstack looks for another place." if again else f"{text}."
 
 
 def _of_fleet(

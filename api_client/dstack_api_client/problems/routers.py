@@ -171,7 +171,7 @@ class Routers:
             severity=Severity.CRITICAL,
             subject=service.name,
             text=f"{named(lost)} is {'ready' if run else 'left'}: {fails}",
-            hint=others + _what_of(replicas),
+            hint=others + _what_of(self._snapshot, replicas),
             since=None if None in known else max(filter(None, known), default=None),
             at_least=any(replica.since_earlier for replica in replicas),
             continuous=True,
@@ -314,15 +314,17 @@ def _stopped_serving(replica: Replica, since: Since) -> datetime | None:
     return status_since(replica, since)
 
 
-def _what_of(replicas: list[Replica]) -> str:
+def _what_of(snapshot: Snapshot, replicas: list[Replica]) -> str:
     """What the replicas of a part do instead of serving."""
     if not replicas:
         return "It has no replica."
     said = []
     for replica in replicas:
-        message = f": {replica.message}" if replica.message not in ("", replica.status) else ""
+        message = replica.message if replica.message != replica.status else ""
         what = "has found no place" if replica.found_no_place else in_status(replica.status)
-        said.append(f"{replica_name(replica)} {what}{message}")
+        if not replica.has_place and (why := snapshot.why_no_place(replica)):
+            what, message = "has found no place", message or why
+        said.append(f"{replica_name(replica)} {what}{message and f': {message}'}")
     return f"{listed(said).rstrip('.')}."
 
 

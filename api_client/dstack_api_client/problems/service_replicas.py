@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -193,7 +193,7 @@ def _of_replicas(
         kind=Kind.REPLICA,
         severity=severity,
         subject=service.name,
-        text=f"{listed(map(replica_name, members))}: {_cause(snapshot, service, what, members)}",
+        text=f"{listed(map(replica_name, members))}: {_cause(snapshot, what, members)}",
         hint=_hint(service, what, over=over),
         since=min(ends, default=None),
         at_least=what == "pending" and any(replica.since_earlier for replica in members),
@@ -251,21 +251,14 @@ def _hint(service: Service, what: str, *, over: bool) -> str:
 _NO_PLACE = "no place yet"
 
 
-def _cause(snapshot: Snapshot, service: Service, what: str, members: Sequence[Replica]) -> str:
+def _cause(snapshot: Snapshot, what: str, members: Sequence[Replica]) -> str:
     """The cause that most of the replicas have."""
-    placement = snapshot.placements.get(service.id)
-    # Of one that was given a fleet, it is why that fleet, and not why it is not there.
-    why: Mapping[str, str | None] = (
-        {each.job_id: each.why for each in placement.replicas if each.fleet is None}
-        if placement is not None
-        else {}
-    )
 
     def cause(replica: Replica) -> str:
         if what == "restarting":
             return f"started {replica.restarts + 1} times, and {replica.status} now"
         if what == "pending":
-            told = why.get(replica.submission_id) or replica.message_of_search
+            told = snapshot.why_no_place(replica)
             return f"{_NO_PLACE}: {told}" if told else _NO_PLACE
         if what == "failed":
             return f"failed: {replica.message}" if replica.message != "failed" else "failed"
