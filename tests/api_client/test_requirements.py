@@ -140,7 +140,7 @@ def test_a_fleet_without_room_says_what_its_hosts_are() -> None:
     assert room(lab, [busy, lost], need).why == (
         "none of its 2 hosts is idle: 1 busy, 1 unreachable"
     )
-    assert room(lab, [lost, lost], need).why == "all 2 hosts are unreachable"
+    assert room(lab, [lost, lost], need).why == "both hosts are unreachable"
     assert room(lab, [], need).why == "it has no host"
     cloud = projects.fleet("cloud", nodes_max=2)
     assert room(cloud, [busy, lost], need).why == (

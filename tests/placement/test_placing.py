@@ -62,6 +62,13 @@ def test_the_rest_goes_by_priority_up_to_the_maximum() -> None:
     assert plan.replicas[2].why == "reserved is at its maximum of 2"
 
 
+def test_the_only_lane_is_not_called_the_first() -> None:
+    (alone,) = next_actions(service((Lane("spot"),), 1), now=NOW).replicas
+    (first,) = next_actions(service((Lane("spot"), Lane("far")), 1), now=NOW).replicas
+    assert (alone.reason, alone.why) == (Reason.PRIORITY, "")
+    assert (first.reason, first.why) == (Reason.PRIORITY, "first by priority")
+
+
 def test_all_minimums_are_filled_before_any_rest() -> None:
     lanes = (Lane("a", 1, priority=2), Lane("b", 1), Lane("c", 1, priority=1))
     plan = next_actions(service(lanes, 4), now=NOW)

@@ -52,7 +52,7 @@ def why(
     ("configuration", "hosts", "said"),
     [
         (SSH, [LOST], "its host is unreachable"),
-        (SSH, [LOST, LOST], "all 2 hosts are unreachable"),
+        (SSH, [LOST, LOST], "both hosts are unreachable"),
         (SSH, [BUSY, LOST], "none of its 2 hosts is idle: 1 busy, 1 unreachable"),
         (SSH, [BUSY, FAILED], "its host is busy"),
         (SSH, [FAILED], "it has no host"),

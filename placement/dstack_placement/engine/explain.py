@@ -94,7 +94,8 @@ def none_idle(states: Sequence[str]) -> str:
     if not states:
         return "it has no host"
     if len(counts) == 1:
-        hosts = "its host is" if len(states) == 1 else f"all {len(states)} hosts are"
+        few = {1: "its host is", 2: "both hosts are"}
+        hosts = few.get(len(states)) or f"all {len(states)} hosts are"
         return f"{hosts} {states[0]}"
     told = ", ".join(f"{number} {state}" for state, number in counts.most_common())
     return f"none of its {len(states)} hosts is idle: {told}"

@@ -214,7 +214,8 @@ def _fill_by_priority(
             continue
         count = pool.lanes[at]
         board.put(count, replica)
-        reason, why = Reason.PRIORITY, cause or "first by priority"
+        # A lane that is the only one is not the first of any.
+        reason, why = Reason.PRIORITY, cause or ("first by priority" if pool.lanes[1:] else "")
         because = why
         if fallen and not board.groups[group].router:
             reason, (why, because) = Reason.FALLBACK, fallen.popleft()
