@@ -28,7 +28,7 @@ def totals(snapshot: Snapshot, healths: Mapping[str, Health]) -> list[tuple[str,
     if healths:
         serving = sum(each.serving for each in healths.values())
         desired = sum(each.desired for each in healths.values())
-        told.append(("", f"{serving}/{counted(desired, 'replica')} serving"))
+        told.append(("", f"{serving}/{counted(desired, 'replica')} ready"))
     fleets = snapshot.fleets.values()
     gpus = sum(fleet.gpus_total for fleet in fleets)
     if gpus:
