@@ -118,4 +118,4 @@ def _doing(row: ReplicaOutlook) -> tuple[str, str, str]:
         where = f" from {row.fleet} to {row.to}"
     else:
         where = ""
-    return row.action, where, row.why or row.reason or ""
+    return row.action, where, row.why
