@@ -303,9 +303,11 @@ def test_progress() -> None:
     assert _state(*BOTH, id="another")[0] is State.FAILED
 
 
-def test_what_waits_for_room_is_not_among_what_starts() -> None:
+@pytest.mark.parametrize("status", ["submitted", "failed"])
+def test_what_waits_for_room_is_counted_once(status: str) -> None:
+    """Between two attempts it has failed, and dstack makes no other one for it."""
     fleets = [projects.fleet("reserved", nodes_max=0), projects.fleet("spot", nodes_max=0)]
-    waits = projects.replica(0, None, "submitted", ready=False, deployment_num=4)
+    waits = projects.replica(0, None, status, ready=False, deployment_num=4)
     starts = projects.replica(1, "spot", "pulling", ready=False, deployment_num=4)
     edit = begun(fleets=[{"name": "reserved", "priority": 1}, {"name": "spot"}])
     snapshot = project(waits, starts, fleets=fleets, deployment_num=4)

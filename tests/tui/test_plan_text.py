@@ -8,10 +8,11 @@ import pytest
 
 from dstack_api_client.edits.base.difference import ChangeKind, FieldChange
 from dstack_api_client.edits.follow.following import Progress, State
+from dstack_api_client.edits.offers.prices import PlanOffer
 from dstack_api_client.edits.outlook.outlooks import ReplicaOutlook
 from dstack_api_client.edits.outlook.warnings import PlanWarning, Risk
 from dstack_fleets_tui.editing import plan_text
-from dstack_fleets_tui.output import plans
+from dstack_fleets_tui.output import offers, plans
 from tests.builders.service_plans import plan_of, replica
 
 
@@ -116,3 +117,9 @@ def test_what_a_warning_says_is_said_once() -> None:
     plan = replace(plan, dry_run=replace(plan.dry_run, notes=(note,)), warnings=(warning,))
     shown = [line.plain for line in plan_text.of_service(plan)]
     assert sum(note in line for line in shown) == 1
+
+
+def test_a_host_of_ones_own_is_no_offer_of_a_region() -> None:
+    found = [PlanOffer("0", "remote", "remote", "instance", False, 0.0, "idle")] * 2
+    (line,), left = offers.lines(found, {})
+    assert (line.what, line.rest, left) == ("SSH host  0.00 $/h", "idle, 2 of them", 0)

@@ -69,6 +69,8 @@ def lines(found: Sequence[PlanOffer], labels: Mapping[str, str]) -> tuple[list[O
 def _words(offer: PlanOffer) -> tuple[str, str, str]:
     kind = "spot" if offer.spot else "on-demand"
     price = f"{formatting.price(offer.price)} $/h"
-    what = f"{offer.backend} {offer.region}  {offer.instance}  {kind}  {price}"
+    where = f"{offer.backend} {offer.region}  {offer.instance}  {kind}"
+    # dstack calls the backend and the region of a host of one's own `remote`, and it on-demand.
+    what = f"{'SSH host' if offer.backend == 'remote' else where}  {price}"
     group = "" if offer.group == ONLY_GROUP else one_line(offer.group)
     return group, one_line(what), one_line(offer.availability.replace("_", " "))

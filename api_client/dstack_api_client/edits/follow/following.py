@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Set
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -246,7 +246,7 @@ def _of_deployments(behind: int, deployment: int, *, restarts: bool) -> Iterable
 
 
 def _of_replicas(
-    service: Service, snapshot: Snapshot, coming: int, held: Collection[tuple[str, int]]
+    service: Service, snapshot: Snapshot, coming: int, held: Set[tuple[str, int]]
 ) -> tuple[str, ...]:
     """What is still to come by the replicas alone: the placement may be older than they are.
 
@@ -261,10 +261,13 @@ def _of_replicas(
     standing = [replica for replica in active if replica.standing]
     begun = [r for r in standing if r.starting and (r.group, r.key.replica_num) not in held]
     starting = len(begun)
+    there = {(replica.group, replica.key.replica_num) for replica in standing}
     for group in service.groups:
         number = sum(replica.group == group.name for replica in standing)
-        if number < group.replicas_min and not coming:
-            few = group.replicas_min - number
+        # One between two attempts stands no more, and waits for room all the same.
+        waits = sum(name == group.name for name, _ in held - there)
+        few = group.replicas_min - number - waits
+        if few > 0 and not coming:
             found.append(f"{_replicas(few)} to be made{_in(service, group)}")
         elif group.replicas_max is not None and number > group.replicas_max:
             many = number - group.replicas_max
