@@ -65,7 +65,7 @@ def test_the_rest_goes_by_priority_up_to_the_maximum() -> None:
 def test_the_only_lane_is_not_called_the_first() -> None:
     (alone,) = next_actions(service((Lane("spot"),), 1), now=NOW).replicas
     (first,) = next_actions(service((Lane("spot"), Lane("far")), 1), now=NOW).replicas
-    assert (alone.reason, alone.why) == (Reason.PRIORITY, "")
+    assert (alone.reason, alone.why) == (Reason.PRIORITY, "the only fleet")
     assert (first.reason, first.why) == (Reason.PRIORITY, "first by priority")
 
 

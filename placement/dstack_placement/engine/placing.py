@@ -214,8 +214,8 @@ def _fill_by_priority(
             continue
         count = pool.lanes[at]
         board.put(count, replica)
-        # A lane that is the only one is not the first of any.
-        reason, why = Reason.PRIORITY, cause or ("first by priority" if pool.lanes[1:] else "")
+        usual = "first by priority" if len(pool.lanes) > 1 else "the only fleet"
+        reason, why = Reason.PRIORITY, cause or usual
         because = why
         if fallen and not board.groups[group].router:
             reason, (why, because) = Reason.FALLBACK, fallen.popleft()
