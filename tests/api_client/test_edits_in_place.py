@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from dstack_api_client.analysis.distribution import distribution_of
+from dstack_api_client.analysis.health import service_health
 from dstack_api_client.edits.base.base import service_of
 from dstack_api_client.edits.base.difference import ChangeKind, difference, refusal
 from dstack_api_client.edits.follow.following import State, progress
@@ -353,6 +354,9 @@ def test_what_waits_for_replica_0_is_not_done() -> None:
     assert "1 replica that will wait for ever: dstack waits for replica 0, of group a" in (
         "; ".join(found.waiting)
     )
+    assert not [line for line in found.waiting if line.endswith(" to start")]
+    young = replace(service, submitted_at=projects.NOW)
+    assert str(service_health(projects.project((young, (there,))), young)) == "DOWN"
     (problem,) = problems_of(snapshot, projects.NOW)
     assert problem.severity is Severity.CRITICAL
     assert problem.text.startswith("b 1: waits for ever: replica 0, which chooses the fleet")
@@ -361,6 +365,9 @@ def test_what_waits_for_replica_0_is_not_done() -> None:
     first = projects.replica(0, None, "submitted", ready=False, group="a")
     both = projects.service((first, there), [projects.group("a", 1), projects.group("b", 1)])
     with_first = projects.project((both, (first, there)))
+    waking = replace(both, submitted_at=projects.NOW)
+    waited = projects.project((waking, (first, there)))
+    assert str(service_health(waited, waking)) == "STARTING"
     assert not [each for each in problems_of(with_first, projects.NOW) if "ever" in each.text]
 
 

@@ -10,6 +10,7 @@ import pytest
 from dstack_api_client.edits.offers.prices import PlanOffer
 from dstack_api_client.edits.outlook.dryrun import dry_run_here
 from dstack_api_client.edits.outlook.outlooks import DryRun
+from dstack_api_client.edits.outlook.spots import barred_fleets
 from dstack_api_client.edits.outlook.warnings import Risk, warnings_of
 from dstack_api_client.edits.plan.certainty import unsure_fleets
 from dstack_api_client.edits.service.service import ServiceEdit
@@ -193,3 +194,15 @@ def test_fleets_that_a_policy_rules_out_are_told_at_once() -> None:
     )
     assert ("spot", Risk.WARNING) in warned(edit, only_spot)
     assert not outlook(edit, snapshot).notes
+
+
+def test_a_group_without_a_name_is_called_by_what_it_does() -> None:
+    groups = [
+        {"replicas": 1, "router": {"type": "sglang"}, "commands": ["smg launch"]},
+        {"replicas": 1, "commands": ["serve --disaggregation-mode prefill"], "spot_policy": "spot"},
+    ]
+    base = service_edits.base(fleets=["bay"], groups=groups, replicas=None)
+    edit = ServiceEdit.begin(base, STOCK)
+    snapshot = projects.project(fleets=[projects.fleet("bay", kind="ssh")])
+    (told,) = barred_fleets(edit, snapshot)
+    assert told.startswith("Group 1 prefill takes spot only (its own policy), and fleet bay has")

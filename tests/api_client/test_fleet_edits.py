@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from dstack_api_client.edits.base.difference import NotInPlaceError, difference
+from dstack_api_client.edits.errors import EndedError
 from dstack_api_client.edits.fleet.fleet import FleetEdit, Nodes, why_not
 from dstack_api_client.edits.fleet.fleet_effects import Effects, can_be_deleted, effects
 from dstack_api_client.model.capabilities import UNKNOWN
@@ -55,11 +56,45 @@ def test_ssh_and_imported_fleets_say_why_they_are_not_edited_here():
         FleetEdit.begin(base(project="other"))
 
 
+@pytest.mark.parametrize(
+    ("status", "told"), [("terminating", "is being deleted"), ("failed", "has failed")]
+)
+def test_one_that_is_going_is_called_what_the_screens_call_it(status: str, told: str):
+    with pytest.raises(EndedError, match=f"The fleet gpu {told}: nothing is changed"):
+        replace(base(), status=status).refuse_gone()
+
+
 def test_the_server_starts_up_to_min_and_ends_idle_ones_above_max():
     found = after(edit().with_nodes(Nodes(3, 3, 4)), idle(), BUSY)
     assert (found.now, found.starts, names(found), found.after) == (2, 1, [], 3)
     found = after(edit().with_nodes(Nodes(0, 0, 1)), idle(), BUSY, idle())
     assert (names(found), found.after, found.warnings) == (["gpu-0", "gpu-2"], 1, ())
+
+
+@pytest.mark.parametrize(
+    ("backends", "starts", "told"),
+    [
+        (["kubernetes"], 0, "kubernetes starts instances with jobs only."),
+        (["vastai", "runpod"], 0, "vastai, runpod start instances with jobs only."),
+        (["kubernetes", "aws"], 2, ""),
+    ],
+)
+def test_where_instances_start_with_jobs_only_a_minimum_starts_none(
+    backends: list[str], starts: int, told: str
+):
+    change = edit(backends=backends).with_nodes(Nodes(2, 2, 5))
+    found = after(change)
+    assert (found.starts, found.with_jobs_only) == (starts, not starts)
+    lines = [each.line for each in found.warnings]
+    assert lines == (
+        [f"{told} A minimum has no effect there; write `nodes: 0..5`."] if told else []
+    )
+    assert not after(change.with_nodes(Nodes(0, 0, 5))).warnings
+    of_the_project = replace(shot(), backends=("kubernetes",))
+    unnamed = effects(edit(backends=None).with_nodes(Nodes(1, 1, None)), of_the_project)
+    assert unnamed is not None
+    assert unnamed.starts == 0
+    assert unnamed.warnings[0].line.endswith("write `nodes: 0..`.")
 
 
 def test_busy_ones_above_max_stay_and_are_told():

@@ -96,3 +96,20 @@ def test_a_profile_counts_where_the_configuration_is_silent():
     assert shown["max price"] == "3 $/h (profile)"
     assert shown["tags cost"] == "A 17 (profile)"
     assert shown["regions"] == "b"
+
+
+def test_what_a_text_can_not_say_of_a_gpu_has_lines_of_its_own():
+    gpu = {
+        "vendor": "nvidia",
+        "name": ["L4", "H100"],
+        "count": {"min": 1, "max": 8},
+        "memory": {"min": 20.0, "max": None},
+        "total_memory": {"min": 40.0, "max": None},
+        "compute_capability": [8, 0],
+    }
+    shown = facts(resources={"gpu": gpu, "disk": {"size": {"min": 200.0}, "kind": "ssd"}})
+    assert shown["gpu"] == "nvidia:L4,H100:20GB..:1..8"
+    assert shown["gpu total_memory"] == "40GB.."
+    assert shown["gpu compute_capability"] == "8.0"
+    assert shown["disk kind"] == "ssd"
+    assert not [text for text in shown.values() if "{" in text]

@@ -118,6 +118,12 @@ def test_what_a_plan_leads_to() -> None:
     )
 
 
+def test_no_instance_is_waited_for_where_they_start_with_jobs_only() -> None:
+    pods = edit(backends=["kubernetes"]).with_nodes(Nodes(2, 3, 4))
+    for new in (False, True):
+        assert goal_of(fleet_plan(pods, shot(), new=new)) == FleetGoal(0, 4)
+
+
 def test_a_new_fleet_of_hosts_is_there_when_all_of_them_are() -> None:
     hosts: dict[str, Any] = {"ssh_config": {"hosts": ["10.0.0.1", {"hostname": "10.0.0.2"}]}}
     made = fleet_plan(edit(), shot(), new=True)

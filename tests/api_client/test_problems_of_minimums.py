@@ -16,10 +16,10 @@ from tests.builders import projects
     [
         (("kubernetes",), Severity.NOTICE,
          "0 of at least 1 node: kubernetes starts instances with jobs only",
-         "A minimum has no effect there; write nodes: 0..4."),
+         "A minimum has no effect there; write `nodes: 0..4`."),
         (("runpod",), Severity.NOTICE,
          "0 of at least 1 node: runpod starts instances with jobs only",
-         "A minimum has no effect there; write nodes: 0..4."),
+         "A minimum has no effect there; write `nodes: 0..4`."),
         (("aws",), Severity.WARNING, "0 of at least 1 node", "dstack tries again"),
         (("aws", "vastai"), Severity.WARNING, "0 of at least 1 node", "dstack tries again"),
         ((), Severity.WARNING, "0 of at least 1 node", "dstack tries again"),

@@ -39,4 +39,5 @@ def fleet_plan(
         warnings=found.warnings,
         made_at=made_at,
         above=found.above,
+        with_jobs_only=found.with_jobs_only,
     )

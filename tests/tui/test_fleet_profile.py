@@ -10,7 +10,7 @@ from dstack._internal.core.models.fleets import FleetSpec
 from dstack._internal.core.models.profiles import ProfileParams
 from dstack._internal.core.models.resources import GPUSpec
 
-from dstack_api_client.edits.base.difference import difference
+from dstack_api_client.edits.base.difference import changed_fields, difference
 from dstack_api_client.edits.fleet import fleets
 from dstack_api_client.edits.fleet.fleet import FleetEdit, Nodes
 from dstack_api_client.edits.service.checks import FieldName
@@ -152,6 +152,10 @@ def test_fields_that_the_form_does_not_know_are_kept() -> None:
         "count": "2",
     }
     assert resources["disk"] == {"size": {"min": 100.0, "max": None}, "kind": "ssd"}
+    fewer = typed(edit, "gpu", "nvidia:L4:2")
+    assert list(changed_fields(edit.spec, fewer.spec)) == [
+        ("configuration", "resources", "gpu", "count")
+    ], "what was typed as it is changes nothing"
     disk = typed(edit, "disk", "200GB").configuration["resources"]["disk"]
     assert disk == {"kind": "ssd", "size": "200GB"}
     nodes = edit.with_nodes(Nodes(0, 2, 6)).configuration["nodes"]

@@ -97,6 +97,8 @@ def test_the_end_of_following_says_what_is_waited_for_or_what_failed():
     assert away.startswith("Not known after 61 s how far it is: No connection. The change")
     why = ("The service is terminating: job failed.", "1 replica to stop")
     failed = plans.end_text(Progress(State.FAILED, 3, waiting=why))
+    on_its_way = plans.progress_text(Progress(State.MOVING, 3, waiting=why))
+    assert on_its_way.endswith("The service is terminating: job failed; 1 replica to stop")
     assert (
         failed == "It failed after 3 s: The service is terminating: job failed; 1 replica to stop."
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from dstack_api_client.model.configuration import readable
+from dstack_api_client.model.configuration import GPU_PARTS, gpu_text, readable
 from dstack_api_client.model.fleet import Fleet
 from dstack_api_client.model.profile import MARK, of_profile
 from dstack_placement.engine import mapping
@@ -54,7 +54,20 @@ def _placement(fleet: Fleet, config: Mapping[str, Any]) -> Iterator[_Said]:
         yield _Said("target", str(nodes).partition("..")[0] or "0")
     yield _Said("blocks", str(config.get("blocks", 1)))
     for name, value in mapping(config.get("resources")).items():
-        yield _Said(name, str(value))
+        yield from _resource(name, value)
+
+
+def _resource(name: str, value: Any) -> Iterator[_Said]:
+    """One part of `resources`; what its short text can't say has a line each."""
+    if not isinstance(value, Mapping):
+        yield _Said(name, _listed(value))
+        return
+    short = gpu_text(value) if name == "gpu" else ""
+    if short:
+        yield _Said(name, short)
+    for key, item in value.items():
+        if not short or key not in GPU_PARTS:
+            yield _Said(f"{name} {key}", _listed(item))
 
 
 def _cost(fleet: Fleet, config: Mapping[str, Any]) -> Iterator[_Said]:

@@ -17,6 +17,7 @@ from dstack_api_client.model.roles import every_request_fails, lacking, roles_of
 from dstack_api_client.model.router import RouterStatus, RouterView, Sync, Worker
 from dstack_api_client.model.service import Group, Service
 from dstack_api_client.model.snapshot import Snapshot
+from dstack_api_client.model.stranded import stranded
 
 #: A service that has served nothing yet starts for so long; afterwards it is down.
 FIRST_START = timedelta(minutes=15)
@@ -111,8 +112,10 @@ def service_health(snapshot: Snapshot, service: Service, since: Since = _NEVER) 
     takes = [each for each in serving if not each.is_router]
     to_serve = sum(_desired(each, service, replicas) for each in service.groups if not each.router)
     if to_serve and (not takes or not _passes(snapshot, service, view, serving)):
-        starts = snapshot.observed_at - service.submitted_at <= FIRST_START and not any(
-            each.submission_num or since.was_ready(each) for each in replicas
+        starts = (
+            snapshot.observed_at - service.submitted_at <= FIRST_START
+            and not any(each.submission_num or since.was_ready(each) for each in replicas)
+            and not stranded(snapshot, service)
         )
         state = HealthState.STARTING if starts else HealthState.DOWN
     elif len(serving) < desired or lost_parts(snapshot, service):

@@ -9,6 +9,7 @@ __all__ = [
     "fleet",
     "gpus",
     "guest",
+    "jobs_only",
     "labels",
     "occupants",
     "placement",

@@ -11,6 +11,7 @@ from dstack_api_client.analysis.endings import ends_with_host
 from dstack_api_client.analysis.health import unreached_parts
 from dstack_api_client.analysis.since import Since
 from dstack_api_client.model.fleet import INSTANCE_GONE, Fleet, Instance
+from dstack_api_client.model.jobs_only import jobs_only_line, no_minimum_line, with_jobs_only
 from dstack_api_client.model.labels import counted, job_name, listed
 from dstack_api_client.model.occupants import namesakes
 from dstack_api_client.model.replica import Replica, ReplicaKey
@@ -26,9 +27,6 @@ STARTING_LONG = timedelta(minutes=15)
 #: An instance that waits between two replicas is no waste; dstack's own default keeps an instance
 #: idle for 5 minutes before it gives back one that it created for a run.
 IDLE_LONG = timedelta(minutes=5)
-#: Backends that start no instance ahead of its job, whatever a fleet's minimum is: in dstack 0.22.5
-#: those whose `Compute` can't create instances.
-WITH_JOBS_ONLY = frozenset({"daytona", "kubernetes", "lium", "runpod", "slurm", "vastai"})
 #: What a failure or a warning of an instance's health comes from.
 HEALTH_HINT = "Its accelerators' health check says so; see its events for what was found."
 #: The server looks at a fleet's number of nodes every 15 s; right after it was created it had no
@@ -248,17 +246,15 @@ def _of_fleet(
     if here.usable < least and now - fleet.created_at > NEW:
         # Jobs run there all the same: nothing is short.
         backends = fleet.backends or snapshot.backends
-        never = bool(backends) and WITH_JOBS_ONLY.issuperset(backends)
-        verb = "starts" if len(backends) == 1 else "start"
-        most = "" if fleet.nodes_max is None else fleet.nodes_max
+        never = with_jobs_only(backends)
         yield Problem(
             key=f"nodes:{fleet.id}",
             kind=Kind.FLEET,
             severity=Severity.NOTICE if never else Severity.WARNING,
             subject=fleet.name,
             text=f"{here.usable} of at least {counted(least, 'node')}"
-            + (f": {listed(backends)} {verb} instances with jobs only" if never else ""),
-            hint=f"A minimum has no effect there; write nodes: 0..{most}."
+            + (f": {jobs_only_line(backends)}" if never else ""),
+            hint=no_minimum_line(fleet.nodes_max)
             if never
             else "dstack tries again at longer and longer intervals; its events say how often.",
             fleet_id=fleet.id,

@@ -220,11 +220,20 @@ def _typed_resource(edit: FleetEdit, field: FieldName, text: str) -> FleetEdit |
         return Problem(field, line)
     resources: dict[str, Any] = {**mapping(edit.configuration.get("resources"))}
     others = _unknown(edit, field.name)
-    resources.pop(field.name, None)
+    had = mapping(resources.pop(field.name, None))
     if text:
         written = text.replace(" ", "")
-        resources[field.name] = {**others, **_parts(field.name, written)} if others else written
+        parts = {
+            key: had[key] if key in had and _same(field.name, key, had[key], value) else value
+            for key, value in _parts(field.name, written).items()
+        }
+        resources[field.name] = {**others, **parts} if others else written
     return edit.with_field("resources", resources or None)
+
+
+def _same(name: str, key: str, one: Any, other: Any) -> bool:
+    """Whether a part of a resource is the same, as received and as typed."""
+    return readable({name: {key: one}}) == readable({name: {key: other}})
 
 
 def _parts(name: str, text: str) -> dict[str, Any]:

@@ -138,7 +138,7 @@ def _asked(
 
 def _line(progress: Progress) -> str:
     """How much is left, or why that is not known."""
-    return progress.trouble or "; ".join(progress.waiting)
+    return progress.trouble or "; ".join(text.rstrip(".") for text in progress.waiting)
 
 
 def _end(progress: Progress) -> str:

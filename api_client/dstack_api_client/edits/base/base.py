@@ -90,10 +90,12 @@ class Base:
             EndedError: It has ended or is ending; to apply to it would start it again.
         """
         if self.gone:
-            what = "The service" if self.target.kind == "service" else "The fleet"
+            what, does = "The service", in_status(one_line(self.status))
+            if self.target.kind == "fleet":
+                what, does = "The fleet", "is being deleted" if self.status == STOPPING else does
             raise EndedError(
-                f"{what} {one_line(self.target.name)} {in_status(one_line(self.status))}: nothing"
-                " is changed, for that would start a new one.",
+                f"{what} {one_line(self.target.name)} {does}: nothing is changed, for that would"
+                " start a new one.",
                 "Start it yourself with `dstack apply` if that is what you want.",
             )
 

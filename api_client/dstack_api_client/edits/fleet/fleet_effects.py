@@ -6,14 +6,15 @@ nothing runs end when they no longer fit the spec, and idle ones above `max`; up
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dstack_api_client.edits.fleet.fleet import FleetEdit
 from dstack_api_client.edits.outlook.warnings import PlanWarning, Risk
 from dstack_api_client.edits.spec import fields
 from dstack_api_client.model.fleet import INSTANCE_GONE, Instance
+from dstack_api_client.model.jobs_only import jobs_only_line, no_minimum_line, with_jobs_only
 from dstack_api_client.model.snapshot import Snapshot
 
 #: Instances of these states end when they no longer fit.
@@ -32,6 +33,7 @@ class Effects:
         warnings: What else is to be known.
         added: Hosts that the server sets up.
         removed: Instances of hosts that the server lets go.
+        with_jobs_only: Whether its backends start instances for jobs and none ahead of them.
     """
 
     now: int
@@ -41,6 +43,7 @@ class Effects:
     warnings: tuple[PlanWarning, ...]
     added: tuple[str, ...] = ()
     removed: tuple[Instance, ...] = ()
+    with_jobs_only: bool = False
 
     @property
     def ends(self) -> tuple[Instance, ...]:
@@ -68,15 +71,20 @@ def effects(edit: FleetEdit, snapshot: Snapshot) -> Effects | None:
     nodes, left = edit.nodes, len(here) - len(unfit)
     too_many = max(left - nodes.greatest, 0) if nodes.greatest is not None else 0
     idle = [each for each in idle_instances(snapshot, edit.base.id) if each not in unfit]
+    never = with_jobs_only(_backends(edit, snapshot))
     found = Effects(
         now=len(here),
-        starts=max(nodes.least - left, 0),
+        starts=0 if never else max(nodes.least - left, 0),
         unfit=unfit,
         above=tuple(idle[:too_many]),
         warnings=(),
+        with_jobs_only=never,
     )
     warnings = tuple(_warnings(edit, found, too_many - len(found.above)))
-    return Effects(found.now, found.starts, found.unfit, found.above, warnings)
+    if never and nodes.least:
+        line = f"{jobs_only_line(_backends(edit, snapshot))}. {no_minimum_line(nodes.greatest)}"
+        warnings = (*warnings, PlanWarning("minimum", Risk.NOTE, line))
+    return replace(found, warnings=warnings)
 
 
 def in_fleet(edit: FleetEdit, snapshot: Snapshot) -> list[Instance] | None:
@@ -126,6 +134,12 @@ def _warnings(edit: FleetEdit, found: Effects, busy_above: int) -> Iterator[Plan
     if nodes.target != before.nodes.target and nodes.target > max(nodes.least, found.now):
         line = "`target` is only stored: it starts nothing by itself."
         yield PlanWarning("target", Risk.NOTE, line)
+
+
+def _backends(edit: FleetEdit, snapshot: Snapshot) -> Sequence[str]:
+    """The backends that the edited fleet may use."""
+    named = _value(edit.spec, "backends")
+    return [str(each) for each in named] if isinstance(named, list) else snapshot.backends
 
 
 def _fits(instance: Instance, spec: Mapping[str, Any]) -> bool:

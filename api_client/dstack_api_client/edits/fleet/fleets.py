@@ -70,6 +70,7 @@ class FleetPlan:
         warnings: What to know before it is applied.
         made_at: When it was made.
         added: Hosts that the server sets up.
+        with_jobs_only: Whether its backends start instances for jobs and none ahead of them.
     """
 
     base: Base | None
@@ -86,6 +87,7 @@ class FleetPlan:
     made_at: datetime
     above: tuple[Instance, ...] = ()
     added: tuple[str, ...] = ()
+    with_jobs_only: bool = False
 
     @property
     def applicable(self) -> bool:
@@ -198,6 +200,7 @@ async def plan_fleet(
         made_at=utc_now(),
         above=found.above if found is not None else (),
         added=found.added if found is not None else (),
+        with_jobs_only=found is not None and found.with_jobs_only,
     )
 
 

@@ -26,6 +26,7 @@ from dstack_api_client.edits.spec import fields
 from dstack_api_client.edits.spec.configuration_file import variables
 from dstack_api_client.edits.spec.views import configuration_of
 from dstack_api_client.errors import UnansweredError
+from dstack_api_client.model.jobs_only import jobs_only_line, no_minimum_line, with_jobs_only
 from dstack_api_client.text import one_line
 from dstack_api_client.transport.client import Client
 from dstack_placement.engine import mapping
@@ -97,6 +98,15 @@ async def plan_new_fleet(
     expected = answer.effective_spec or spec
     nodes = mapping(configuration_of(expected).get("nodes"))
     target = nodes.get("target")
+    starts = (nodes.get("min") or 0) if target is None else target
+    # What a profile or nobody names, the offers tell.
+    named = configuration_of(expected).get("backends")
+    backends = named if isinstance(named, list) else [each.backend for each in offers]
+    backends = list(dict.fromkeys(map(str, backends)))
+    never = with_jobs_only(backends)
+    if never and starts:
+        line = f"{jobs_only_line(backends)}. {no_minimum_line(nodes.get('max'))}"
+        warnings.append(PlanWarning("minimum", Risk.NOTE, line))
     return FleetPlan(
         base=None,
         project=project,
@@ -106,10 +116,11 @@ async def plan_new_fleet(
         changes=(),
         action="create",
         offers=offers,
-        starts=(nodes.get("min") or 0) if target is None else target,
+        starts=0 if never else starts,
         ends=(),
         warnings=tuple(warnings),
         made_at=utc_now(),
+        with_jobs_only=never,
     )
 
 

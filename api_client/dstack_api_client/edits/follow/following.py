@@ -22,6 +22,7 @@ from dstack_api_client.model.labels import counted, in_status, labels_of
 from dstack_api_client.model.replica import STOPPING, Replica
 from dstack_api_client.model.service import Group, Service
 from dstack_api_client.model.snapshot import ServerInfo, Snapshot
+from dstack_api_client.model.stranded import stranded
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire
 from dstack_api_client.transport.client import Client
@@ -259,7 +260,15 @@ def _of_replicas(
     found = []
     active = snapshot.active_in(service)
     standing = [replica for replica in active if replica.standing]
-    begun = [r for r in standing if r.starting and (r.group, r.key.replica_num) not in held]
+    # Those that wait for ever are told of as such.
+    for_ever = {replica.key for replica in stranded(snapshot, service)}
+    begun = [
+        replica
+        for replica in standing
+        if replica.starting
+        and replica.key not in for_ever
+        and (replica.group, replica.key.replica_num) not in held
+    ]
     starting = len(begun)
     there = {(replica.group, replica.key.replica_num) for replica in standing}
     for group in service.groups:

@@ -63,6 +63,8 @@ def goal_of(plan: FleetPlan) -> FleetGoal:
     hosts = own_hosts.get("hosts") if isinstance(own_hosts, Mapping) else None
     nodes = nodes_of(configuration)
     least = nodes.least if plan.base is not None else nodes.target
+    if plan.with_jobs_only:
+        least = 0
     # Which ones above `max` end is the server's choice.
     ends = frozenset(each.id for each in plan.ends if each not in plan.above)
     if hosts and isinstance(hosts, list):

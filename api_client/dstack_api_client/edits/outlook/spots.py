@@ -70,4 +70,5 @@ def _what_it_has(fleet: Fleet, policy: PolicyInForce) -> str:
 
 def _subject(edit: ServiceEdit, group: str) -> str:
     named = any(view.named for view in edit.groups)
-    return f"Group {one_line(group)}" if named else "The service"
+    label = edit.read.labels.get(group, group)
+    return f"Group {one_line(label)}" if named else "The service"
