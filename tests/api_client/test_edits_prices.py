@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -24,11 +25,11 @@ SPOT = PlanOffer("o", "aws", "us-east-1", "p5", True, 31.05, "available", "both"
 ON_DEMAND = replace(SPOT, spot=False, price=98.32)
 
 
-def mixed() -> tuple[ServiceEdit, Snapshot]:
+def mixed(resources: Mapping[str, Any] = GPU) -> tuple[ServiceEdit, Snapshot]:
     """Group `d` on-demand and group `o` on spot, in one fleet."""
     groups = [
-        service_edits.group("d", resources=GPU),
-        service_edits.group("o", spot_policy="spot", resources=GPU),
+        service_edits.group("d", resources=resources),
+        service_edits.group("o", spot_policy="spot", resources=resources),
     ]
     base = service_edits.base(fleets=["both"], groups=groups, replicas=None, resources=None)
     replicas = [
@@ -55,6 +56,41 @@ def test_more_of_a_group_cost_what_its_own_cost() -> None:
     assert found.price_change == pytest.approx(62.10)
     fewer = outlook(edit.with_replicas("d", 0), snapshot)
     assert fewer.price_change == pytest.approx(-98.32)
+
+
+def test_each_start_takes_the_next_instance() -> None:
+    """Idle ones first, the cheapest of them; what is left is created, at the price of there."""
+    edit, snapshot = mixed()
+    (key,) = snapshot.fleets
+    unlike = [
+        projects.instances("both", "idle", fleet_id=key, spot=True, price=price)[0]
+        for price in (60.0, 30.0)
+    ]
+    hosts = [
+        replace(each, id=f"i-{number}", gpus=Gpus("H100", 8, 81_920, "nvidia"))
+        for number, each in enumerate(unlike)
+    ]
+    idle = replace(snapshot, instances={**snapshot.instances, **{each.id: each for each in hosts}})
+    more = [outlook(edit.with_replicas("o", number), idle).price_change for number in (2, 3, 4)]
+    assert more == pytest.approx([30, 90, 90 + 31.05])
+    both = edit.with_group("d", spot_policy="spot").with_replicas("o", 2)
+    assert outlook(both, idle).price_change == pytest.approx(30 - 98.32 + 60), "none is taken twice"
+    offers = [replace(SPOT, price=30.0, availability="idle"), replace(SPOT, price=45.0)]
+    anew = edit.with_group("o", spot_policy="auto").with_replicas("o", 3)
+    found = outlook(anew, idle, offers=offers)
+    assert found.price_after == pytest.approx(98.32 + 30 + 60 + 45), "what was taken is no offer"
+
+
+def test_replicas_that_share_an_instance_share_its_price() -> None:
+    edit, snapshot = mixed(resources={"gpu": {"name": ["H100"], "count": {"min": 4, "max": 4}}})
+    (key,) = snapshot.fleets
+    (host,) = projects.instances(
+        "both", "idle", fleet_id=key, spot=True, price=80.0, total_blocks=2,
+        gpus=Gpus("H100", 8, 81_920, "nvidia"),
+    )  # fmt: skip
+    there = replace(snapshot, instances={**snapshot.instances, host.id: host})
+    change = outlook(edit.with_replicas("o", 3), there).price_change
+    assert change == pytest.approx(40 + 40)
 
 
 @pytest.mark.parametrize("odd", [["odd"], "odd"])

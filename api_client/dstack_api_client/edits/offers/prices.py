@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from dstack_api_client.analysis.requirements import Requirements
+from dstack_api_client.analysis.requirements import Requirements, idle_blocks
 from dstack_api_client.analysis.spot_policies import SpotPolicy
 from dstack_api_client.edits.spec.views import configuration_of
 from dstack_api_client.model.fleet import INSTANCE_GONE, Fleet, Instance
@@ -73,36 +74,59 @@ class Prices:
         return self._by_number.get((group, number))
 
     def in_fleet(self, fleet_name: str, group: str) -> float | None:
-        """Dollars per hour of one more replica of a group in a fleet.
+        """Dollars per hour of the next replica of a group that starts in a fleet.
 
-        By what the group's own replicas there cost; else by the cheapest idle instance that holds
-        it, which dstack takes first; else by the cheapest offer; else by an instance of the fleet
-        that would hold it. None where none of them tells.
+        By the cheapest idle instance that holds it and that none before it took, which dstack takes
+        first; else by what the group's own replicas there cost; else by the cheapest offer; else by
+        an instance of the fleet that would hold it. None where none of them tells.
         """
-        at = (fleet_name, group)
-        if at not in self._in_fleet:
-            self._in_fleet[at] = self._price_in_fleet(fleet_name, group)
-        return self._in_fleet[at]
-
-    def _price_in_fleet(self, fleet_name: str, group: str) -> float | None:
         fleet = self.snapshot.fleet_named(fleet_name)
         if fleet is not None and fleet.kind == "ssh":
             return 0.0
+        at = (fleet_name, group)
+        if at not in self._idle:
+            self._idle[at] = self._idle_in(fleet, group)
+        idle = self._idle[at]
+        while idle:
+            instance, blocks = idle[-1]
+            if idle_blocks(instance) - self._taken[instance.id] >= blocks:
+                self._taken[instance.id] += blocks
+                return _share(instance, blocks)
+            idle.pop()
+        if at not in self._in_fleet:
+            self._in_fleet[at] = self._price_in_fleet(fleet_name, fleet, group)
+        return self._in_fleet[at]
+
+    def _idle_in(self, fleet: Fleet | None, group: str) -> list[tuple[Instance, int]]:
+        """Idle instances that hold a replica with the blocks it takes, the cheapest last."""
+        need = self.needs.get(group, _ANY)
+        idle = [each for each in self._instances(fleet) if idle_blocks(each)]
+        found = [(each, blocks) for each in idle if (blocks := need.blocks_in(each))]
+        return sorted(found, key=lambda each: each[0].price or 0.0, reverse=True)
+
+    def _price_in_fleet(self, fleet_name: str, fleet: Fleet | None, group: str) -> float | None:
+        """That of one for which no idle instance is left."""
         if fleet is not None and group not in self.replaced:
             own = self._own.get((group, fleet.id))
             if own:
                 return sum(own) / len(own)
-        need = self.needs.get(group, _ANY)
-        here = self._instances(fleet)
-        idle = _cheapest(each for each in here if need.idle_places(each))
         offered = self.offered(group, fleet_name, fleet)
-        for price in (_share(idle, need), offered, _share(_cheapest(_holding(here, need)), need)):
-            if price is not None:
-                return price
-        return None
+        if offered is not None:
+            return offered
+        need = self.needs.get(group, _ANY)
+        held = [(each, need.blocks_in(each)) for each in self._instances(fleet)]
+        cheapest = min(
+            ((each, blocks) for each, blocks in held if blocks),
+            key=lambda each: each[0].price or 0.0,
+            default=None,
+        )
+        return None if cheapest is None else _share(*cheapest)
 
     def offered(self, group: str, fleet_name: str = "", fleet: Fleet | None = None) -> float | None:
-        """The price of the cheapest offer for a group, of those for the fleet where there are."""
+        """The price of the cheapest offer for a group, of those for the fleet where there are.
+
+        Once an idle instance of the fleet was taken, those for new ones come first.
+        """
         need = self.needs.get(group, _ANY)
         mine = [
             offer
@@ -112,8 +136,10 @@ class Prices:
             and (need.spot is SpotPolicy.AUTO or offer.spot == (need.spot is SpotPolicy.SPOT))
         ]
         exact = [offer for offer in mine if offer.fleet and offer.fleet == fleet_name]
-        loose = [offer for offer in mine if not offer.fleet and _fits(offer, fleet)]
-        return min((offer.price * offer.share for offer in exact or loose), default=None)
+        found = exact or [offer for offer in mine if not offer.fleet and _fits(offer, fleet)]
+        if any(each.id in self._taken for each in self._instances(fleet)):
+            found = [offer for offer in found if offer.is_new] or found
+        return min((offer.price * offer.share for offer in found), default=None)
 
     @cached_property
     def _active(self) -> list[Replica]:
@@ -138,8 +164,18 @@ class Prices:
 
     @cached_property
     def _in_fleet(self) -> dict[tuple[str, str], float | None]:
-        """What `in_fleet` found, by fleet and group."""
+        """What `in_fleet` found where no idle instance is left, by fleet and group."""
         return {}
+
+    @cached_property
+    def _idle(self) -> dict[tuple[str, str], list[tuple[Instance, int]]]:
+        """The idle instances that `in_fleet` may still take, by fleet and group."""
+        return {}
+
+    @cached_property
+    def _taken(self) -> Counter[str]:
+        """Blocks of idle instances that `in_fleet` took, by the instance's id."""
+        return Counter()
 
     def _instances(self, fleet: Fleet | None) -> list[Instance]:
         if fleet is None:
@@ -156,19 +192,8 @@ class Prices:
 _ANY = Requirements(spot=SpotPolicy.AUTO)
 
 
-def _holding(instances: Iterable[Instance], need: Requirements) -> list[Instance]:
-    return [instance for instance in instances if need.blocks_in(instance)]
-
-
-def _cheapest(instances: Iterable[Instance]) -> Instance | None:
-    return min(instances, key=lambda instance: instance.price or 0.0, default=None)
-
-
-def _share(instance: Instance | None, need: Requirements) -> float | None:
-    if instance is None or instance.price is None:
-        return None
-    blocks = need.blocks_in(instance)
-    return instance.price * blocks / instance.total_blocks if blocks else None
+def _share(instance: Instance, blocks: int) -> float:
+    return (instance.price or 0.0) * blocks / instance.total_blocks
 
 
 def _fits(offer: PlanOffer, fleet: Fleet | None) -> bool:
