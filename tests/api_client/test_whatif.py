@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from dstack_api_client.model.cordon import Cordon
+from dstack_api_client.model.gpus import Gpus
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.whatif import (
     Broken,
@@ -20,7 +21,9 @@ from dstack_api_client.whatif import (
     loss_of,
     what_if,
 )
+from tests.builders import projects
 from tests.builders.generation import SEED, cases
+from tests.builders.projects import ADDON
 from tests.builders.two_fleets import contended, project, service_on, spec, with_lanes
 
 
@@ -168,6 +171,44 @@ def test_a_region_a_backend_and_all_spot() -> None:
     }
     (outcome,) = _without(replace(snapshot, fleets=renamed), "spot")
     assert outcome.lost == 1
+
+
+@pytest.mark.parametrize("gpus_first", [True, False])
+def test_a_start_takes_room_of_those_only_that_could_have_had_it(gpus_first: bool) -> None:
+    """A service on hosts with GPUs and one on hosts without them lose theirs, and share a fleet."""
+    asks = {
+        "serve": {"gpu": {"name": ["H100"], "count": {"min": 8, "max": 8}}},
+        "front": {"gpu": {"count": {"min": 0, "max": 0}}, "cpu": {"count": {"min": 9, "max": 9}}},
+    }
+    hosts = {
+        "serve": {"gpus": Gpus("H100", 8, 81_920, "nvidia"), "cpus": 96},
+        "front": {"gpus": None, "cpus": 9},
+    }
+    services, there, ids = [], [], []
+    for name, resources in asks.items():
+        entries = [{"name": name, "priority": 9}, {"name": "both"}]
+        lanes = projects.with_lanes(entries, 1)
+        lanes["configuration"]["resources"] = resources
+        runs = [projects.replica(0, name, service=name, instance_id=f"i-{name}")]
+        made = projects.service(
+            runs, [projects.group("0", 1)], name=name, spec=lanes, has_lanes=True,
+            priority=int(gpus_first == (name == "serve")),
+        )  # fmt: skip
+        services.append((made, runs))
+        (own,) = projects.instances(name, "busy", **hosts[name])
+        (spare,) = projects.instances("both", "idle", **hosts[name])
+        there += [replace(own, id=f"i-{name}"), replace(spare, id=f"i-both-{name}")]
+        ids.append(f"i-both-{name}")
+    fleets = [
+        projects.fleet(name, kind="ssh", instance_ids=(f"i-{name}",), spot_policy=None)
+        for name in asks
+    ]
+    fleets.append(projects.fleet("both", kind="ssh", instance_ids=tuple(ids), spot_policy=None))
+    there = [replace(each, backend="remote", disk_mib=4_096_000) for each in there]
+    snapshot = projects.project(*services, fleets=fleets, hosts=there, capabilities=ADDON)
+    found = {each.service.name: each for each in _without(snapshot, "serve", "front")}
+    for name in asks:
+        assert found[name].starts == (Start("both", "0", 1, sure=True),), found[name].why
 
 
 def test_names_that_are_none_are_refused_with_those_that_are() -> None:

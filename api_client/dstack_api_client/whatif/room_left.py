@@ -52,7 +52,7 @@ class Left:
         if fleet.id in self.loss.fleets:
             return engine.Room(0, why=self.loss.why_closed(fleet))
         if now.more is not None and not self.loss.touches(fleet):
-            return _less(now, self.taken[name])
+            return self._less(name, now, needs) if name in self.taken else now
         here = members(self.snapshot).get(fleet.id, [])
         why = self.loss.why_closed(fleet)
         if not why:
@@ -70,6 +70,29 @@ class Left:
             replace(fleet, nodes_max=len(here)), here, needs, cordons=self.snapshot.cordons
         )
         return replace(found, why=why, why_of={})
+
+    def _less(self, name: str, now: engine.Room, needs: Mapping[str, Requirements]) -> engine.Room:
+        """The room of a fleet that loses nothing, less what was taken of it.
+
+        What was taken counts for the groups that could have had it, as far as instances tell.
+        """
+        before, after = (_seen_in(each, name, needs) for each in (self.whole, self.snapshot))
+        if now == before:
+            return after
+
+        def left(group: str | None) -> int | None:
+            known, was, is_now = (_limit(each, group) for each in (now, before, after))
+            if known is None:
+                return None
+            gone = self.taken[name] if was is None or is_now is None else was - is_now
+            return max(known - gone, 0)
+
+        found = {group: left(group) for group in {*needs, *now.more_of}}
+        return replace(
+            now,
+            more=left(None),
+            more_of={group: more for group, more in found.items() if more is not None},
+        )
 
     def take(self, name: str, need: Requirements) -> str | None:
         """Notes that a replica starts in a fleet: on an idle instance that fits, or a new one.
@@ -128,9 +151,13 @@ class Left:
             self.snapshot = replace(self.snapshot, fleets={**self.snapshot.fleets, fleet.id: new})
 
 
-def _less(room: engine.Room, taken: int) -> engine.Room:
-    return replace(
-        room,
-        more=None if room.more is None else max(room.more - taken, 0),
-        more_of={group: max(more - taken, 0) for group, more in room.more_of.items()},
-    )
+def _seen_in(snapshot: Snapshot, name: str, needs: Mapping[str, Requirements]) -> engine.Room:
+    """The room that a fleet's instances show."""
+    fleet = snapshot.fleet_named(name)
+    here = members(snapshot).get(fleet.id, []) if fleet is not None else []
+    return room(fleet, here, needs, cordons=snapshot.cordons)
+
+
+def _limit(found: engine.Room, group: str | None) -> int | None:
+    """How many more of a group a room takes, or of all of them."""
+    return found.more if group is None else found.more_of.get(group, found.more)
