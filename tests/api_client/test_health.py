@@ -209,6 +209,30 @@ class TestFirstStart:
         since = Since(ready={one.submission_id: ago(minutes=1)})
         assert service_healths(found, since)["s-chat"].state is HealthState.DOWN
 
+    @pytest.mark.parametrize(
+        ("before", "state"),
+        [
+            ((9,), HealthState.STARTING),
+            ((9, 0), HealthState.STARTING),
+            ((9, 0, 1), HealthState.DOWN),
+        ],
+        ids=["its router", "prefill too", "all parts"],
+    )
+    def test_parts_come_one_after_the_other(
+        self, before: tuple[int, ...], state: HealthState
+    ) -> None:
+        parts = ("prefill", "decode")
+        groups = [replace(group(name), role=name) for name in parts]
+        workers = [
+            replica(num, group=name, role=name, ready=False) for num, name in enumerate(parts)
+        ]
+        replicas = [*workers, ROUTES]
+        starts = service(replicas, [*groups, group("router", router="smg")], **self.NEW)
+        at = ago(minutes=1)
+        ready = {each.submission_id: at for each in replicas if each.key.replica_num in before}
+        found = service_healths(project((starts, replicas)), Since(ready=ready))
+        assert found[starts.id].state is state
+
 
 class TestRouted:
     """A service whose requests pass a router."""

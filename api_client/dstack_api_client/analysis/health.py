@@ -114,7 +114,8 @@ def service_health(snapshot: Snapshot, service: Service, since: Since = _NEVER) 
     if to_serve and (not takes or not _passes(snapshot, service, view, serving)):
         starts = (
             snapshot.observed_at - service.submitted_at <= FIRST_START
-            and not any(each.submission_num or since.was_ready(each) for each in replicas)
+            and not any(each.submission_num for each in replicas)
+            and not _has_served(service, replicas, since)
             and not stranded(snapshot, service)
         )
         state = HealthState.STARTING if starts else HealthState.DOWN
@@ -123,6 +124,15 @@ def service_health(snapshot: Snapshot, service: Service, since: Since = _NEVER) 
     else:
         state = HealthState.OK
     return Health(state, len(serving), desired)
+
+
+def _has_served(service: Service, replicas: list[Replica], since: Since) -> bool:
+    """Whether requests were answered: a router alone, or one part of several, answers none."""
+    took = [each for each in replicas if not each.is_router and since.was_ready(each)]
+    role_of = {group.name: group.role for group in service.groups if group.role}
+    roles = roles_of(service.groups)
+    lacked = lacking(roles, {role_of[each.group] for each in took if each.group in role_of})
+    return bool(took) and not (lacked and every_request_fails(lacked, roles))
 
 
 def desired_of(snapshot: Snapshot, service: Service) -> int:
