@@ -99,6 +99,11 @@ def test_the_end_of_following_says_what_is_waited_for_or_what_failed():
     failed = plans.end_text(Progress(State.FAILED, 3, waiting=why))
     on_its_way = plans.progress_text(Progress(State.MOVING, 3, waiting=why))
     assert on_its_way.endswith("The service is terminating: job failed; 1 replica to stop")
+    assert plans.waiting_text(Progress(State.MOVING, 3, waiting=("1 job left.", *why))) == (
+        "1 job left; The service is terminating: job failed; 1 replica to stop"
+    )
+    assert plans.waiting_text(Progress(State.MOVING, 3, waiting=("It is away.",))) == "It is away."
+    assert not plans.waiting_text(Progress(State.MOVING, 3))
     assert (
         failed == "It failed after 3 s: The service is terminating: job failed; 1 replica to stop."
     )

@@ -28,6 +28,7 @@ from dstack_fleets_tui.headless.looking import poll
 from dstack_fleets_tui.headless.manner import Manner, followed, tell, write_told
 from dstack_fleets_tui.names import selection
 from dstack_fleets_tui.output.cordons import occupants, plan_item, plan_lines
+from dstack_fleets_tui.output.plans import waiting_text
 
 _GOES_ON = "The server goes on with the drain as room comes, until it is uncordoned."
 
@@ -138,7 +139,7 @@ def _asked(
 
 def _line(progress: Progress) -> str:
     """How much is left, or why that is not known."""
-    return progress.trouble or "; ".join(text.rstrip(".") for text in progress.waiting)
+    return progress.trouble or waiting_text(progress)
 
 
 def _end(progress: Progress) -> str:

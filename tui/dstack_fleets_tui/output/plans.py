@@ -118,17 +118,19 @@ def three_way_lines(found: ThreeWay) -> list[str]:
 def progress_text(progress: Progress) -> str:
     """One line on how far a change has come."""
     lanes = "  ".join(map(_lane_progress, progress.lanes))
-    parts = [f"{progress.elapsed:4.0f} s", lanes, _in_a_row(progress.waiting), progress.trouble]
+    parts = [f"{progress.elapsed:4.0f} s", lanes, waiting_text(progress), progress.trouble]
     return one_line("   ".join(filter(None, parts)))
 
 
-def _in_a_row(texts: Iterable[str]) -> str:
-    return "; ".join(text.rstrip(".") for text in texts)
+def waiting_text(progress: Progress) -> str:
+    """What is waited for, or why it failed, as one sentence."""
+    *first, last = progress.waiting or ("",)
+    return "; ".join([*(text.rstrip(".") for text in first), last])
 
 
 def end_text(progress: Progress) -> str:
     """How following ended, one or two sentences."""
-    why = _in_a_row(progress.waiting or (progress.trouble,))
+    why = (waiting_text(progress) or progress.trouble).rstrip(".")
     goes_on = "The change stays applied, and the server goes on with it."
     if progress.state is State.DONE:
         return f"Done after {progress.elapsed:.0f} s."
