@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from dstack_api_client.analysis.moment import Moment
 from dstack_api_client.analysis.since import since_of
 from dstack_api_client.model.placement import Drain, Placement
 from dstack_api_client.model.router import Sync, Worker
@@ -108,15 +109,15 @@ def test_a_drain_that_ran_into_its_limit_is_a_problem_for_an_hour() -> None:
     }
     seen = drained()
     since = since_of([event(line, ago(age), "run", "s-chat") for line, age in lines.items()])
-    (found,) = drains_cut(service("chat"), NOW, since)
+    (found,) = drains_cut(service("chat"), Moment(NOW), since)
     assert found.text == "replica 2 stopped with 2 requests open after 60 s"
     assert found.since == ago(300)
     since.learn([event("Replica 5 stopped with 9 requests open after 5 s", NOW, "run", "s-chat")])
-    (found,) = drains_cut(service("chat"), NOW, since)
+    (found,) = drains_cut(service("chat"), Moment(NOW), since)
     assert found.text == (
         "replica 5 stopped with 9 requests open after 5 s, and 1 more within the hour"
     )
-    assert not list(drains_cut(service("other"), NOW, since))
+    assert not list(drains_cut(service("other"), Moment(NOW), since))
     since.forget_all_but(replace(seen, services={}))
     assert not since.drain_cuts
 

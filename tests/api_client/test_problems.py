@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -21,12 +22,14 @@ from dstack_api_client.model.router import RouterStatus, RouterView
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Impact
 from dstack_api_client.problems.routers import unread
+from dstack_api_client.problems.service_replicas import PENDING_LONG
 from dstack_api_client.problems.watch import (
     Kind,
     ProblemWatch,
     problems_of,
     worst_first,
 )
+from tests.builders.generation import seeds
 from tests.builders.problem_cases import (
     CASES,
     CRITICAL,
@@ -429,6 +432,22 @@ def test_what_is_true_of_several_routers_is_told_once() -> None:
     assert unread(both) == ("Routers not read: a, chat. Why.",)
 
 
+def _news(rng: random.Random, shot: Snapshot, now: datetime, number: int) -> Any:
+    """An event of something in a snapshot."""
+    instance = rng.choice([*shot.instances] or ["i"])
+    submission = rng.choice([each.submission_id for each in shot.replicas.values()] or ["j"])
+    message, kind, key = rng.choice(
+        [
+            ("Instance health changed HEALTHY -> FAILURE", "instance", instance),
+            ("Instance status changed BUSY -> IDLE", "instance", instance),
+            ("Job status changed PULLING -> RUNNING", "job", submission),
+            ("Service replica ready to receive requests", "job", submission),
+        ]
+    )
+    at = now - timedelta(seconds=rng.choice([0, 1, 20, 900]))
+    return replace(event(message, at, kind, key), id=f"e-{number}")
+
+
 class TestWatch:
     """Looking again and again."""
 
@@ -474,6 +493,52 @@ class TestWatch:
         for shot, events in ((right, ()), (late, (told,)), (right, (told,)), (late, (told,))):
             watch.look(shot, NOW, events)
             assert watch.healths == service_healths(shot, watch.since)
+
+    @pytest.mark.generated
+    def test_looks_at_what_is_as_it_was_find_what_looks_all_through_find(self) -> None:
+        """Time passes by seconds and by hours, and now and then something is another."""
+        quiet = 0
+        for seed in seeds(200):
+            sys.stdout.write(f"DSTACK_FLEETS_TESTS_SEED={seed}\n")
+            rng = random.Random(seed)
+            kept, afresh = ProblemWatch(), ProblemWatch()
+            now, shot, told = NOW - timedelta(hours=2), EVERYTHING, list[Any]()
+            for _ in range(60):
+                now += timedelta(seconds=rng.choice([1, 2, 2, 10, 60, 300, 1200, 7200]))
+                another = rng.random() < 0.2
+                if another:
+                    case = CASES[rng.choice([*CASES])]
+                    shot = rng.choice([case.wrong, case.right, EVERYTHING])
+                if rng.random() < 0.1:
+                    told = [*told, _news(rng, shot, now, len(told))]
+                    another = True
+                shot = replace(shot, observed_at=now)
+                if another or kept.is_due(shot, now):
+                    kept.look(shot, now, told)
+                else:
+                    quiet += 1
+                afresh._looked_at = afresh._healths_of = None
+                assert kept.problems == afresh.look(shot, now, told)
+                assert kept.healths == afresh.healths
+        assert quiet, "each look went through all"
+
+    def test_a_look_at_the_same_goes_through_all_only_once_something_takes_too_long(self) -> None:
+        watch = ProblemWatch()
+        shot = chat(READY, stuck(1, "submitted", submitted_at=NOW), low=2)
+        assert watch.is_due(shot, NOW)
+        assert watch.look(shot, NOW) == ()
+        for seconds in (2, 60, 298):
+            later = NOW + timedelta(seconds=seconds)
+            assert not watch.is_due(shot, later)
+            watch.look(shot, later)
+            assert watch.looks == 1
+        late = NOW + PENDING_LONG + timedelta(seconds=1)
+        assert watch.is_due(shot, late)
+        (found,) = watch.look(shot, late)
+        assert found.key == "replica:s-chat:pending"
+        before = watch.problems
+        assert watch.look(shot, late + timedelta(seconds=2)) is before
+        assert watch.is_due(shot, NOW), "the clock was set back"
 
     def test_they_are_not_lost_to_a_look_before_all_was_read(self) -> None:
         watch = ProblemWatch()

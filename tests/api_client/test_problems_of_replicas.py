@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from dstack_api_client.analysis.moment import Moment
 from dstack_api_client.analysis.since import Since
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Problem, Severity
@@ -24,7 +25,7 @@ from tests.builders.projects import (
 
 def found(snapshot: Snapshot, since: Since | None = None) -> list[Problem]:
     one = next(iter(snapshot.services.values()))
-    return list(of_replicas_in(snapshot, one, NOW, since or Since()))
+    return list(of_replicas_in(snapshot, one, Moment(NOW), since or Since()))
 
 
 def on_hosts(*states: str, spec: dict[str, object] | None = None) -> Snapshot:

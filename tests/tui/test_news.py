@@ -46,6 +46,16 @@ def test_a_critical_problem_is_new_once():
     assert news.look(found, _WHOLE, NOW + timedelta(hours=1)) == [found[0]]
 
 
+def test_what_was_there_all_the_time_is_no_news_after_a_pause():
+    news = News()
+    news.look([], _WHOLE, NOW)
+    found = [problem("a")]
+    assert news.look(found, _WHOLE, NOW) == found
+    later = NOW + timedelta(hours=1)
+    more = [problem("a"), problem("b")]
+    assert news.look(more, _WHOLE, later) == [more[1]]
+
+
 def badges(app):
     """What stands beside the tabs, with the colour that it has."""
     shown = app.screen.query(TabsLine).first().render()

@@ -74,7 +74,7 @@ async def test_problems_of_replicas_are_found_once_per_change(monkeypatch):
         await until(lambda: not feed.waiting and len(feed.polls) > polls + 1)
         await pressed(app, pilot, "w")
         assert len(found) == 1
-        feed.waiting.append(live(routed_service.snapshot(), None))
+        feed.waiting.append(live(replace(shot, backends=("gcp",)), None))
         await until(lambda: len(found) == 2, what="the look at a snapshot that differs")
 
 

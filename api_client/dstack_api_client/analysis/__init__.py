@@ -8,6 +8,7 @@ __all__ = [
     "group_rows",
     "health",
     "lane_input",
+    "moment",
     "reach",
     "requirements",
     "rollout",

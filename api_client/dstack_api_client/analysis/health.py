@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 
+from dstack_api_client.analysis.moment import Moment
 from dstack_api_client.analysis.reach import out_of_reach
 from dstack_api_client.analysis.rollout import SURGE
 from dstack_api_client.analysis.since import Since
@@ -65,32 +66,38 @@ class Health:
         return word
 
 
-def service_healths(snapshot: Snapshot, since: Since = _NEVER) -> Mapping[str, Health]:
+def service_healths(
+    snapshot: Snapshot, since: Since = _NEVER, time: Moment | None = None
+) -> Mapping[str, Health]:
     """How the services of a project are, by the id of their run.
 
     Args:
         snapshot: What is.
         since: What events told of which replicas took requests.
+        time: The time; without it, that of the snapshot.
 
     Returns:
         One for each service of which it can be told: not for those that ended well, are being
         stopped or wait for their time, nor while their replicas are not read.
     """
+    time = time or Moment(snapshot.observed_at)
     alive = {each.name for each in snapshot.services.values() if not each.finished}
     found = {}
     for service in snapshot.services.values():
         if service.status == "failed" and service.name not in alive:
             ended = service.ended_at or service.submitted_at
-            if snapshot.observed_at - ended <= FAILED_SHOWN:
+            if not time.past(ended, FAILED_SHOWN):
                 found[service.id] = Health(HealthState.DOWN, 0, service.replicas_min)
         elif service.stopping and not service.failing:
             continue
         elif not service.finished and not service.waits_for_its_time and service.jobs_known:
-            found[service.id] = service_health(snapshot, service, since)
+            found[service.id] = service_health(snapshot, service, since, time)
     return found
 
 
-def service_health(snapshot: Snapshot, service: Service, since: Since = _NEVER) -> Health:
+def service_health(
+    snapshot: Snapshot, service: Service, since: Since = _NEVER, time: Moment | None = None
+) -> Health:
     """How a service that has not ended is.
 
     A replica serves when it is ready, its instance can be reached, and its router, where the list
@@ -100,7 +107,9 @@ def service_health(snapshot: Snapshot, service: Service, since: Since = _NEVER) 
         snapshot: Where it is.
         service: The service.
         since: What events told of which replicas took requests.
+        time: The time; without it, that of the snapshot.
     """
+    time = time or Moment(snapshot.observed_at)
     view = snapshot.routers.get(service.id)
     listed = view is not None and view.status in _LISTED
     workers = {w.replica: w for w in view.workers if w.replica} if view and listed else {}
@@ -113,7 +122,7 @@ def service_health(snapshot: Snapshot, service: Service, since: Since = _NEVER) 
     to_serve = sum(_desired(each, service, replicas) for each in service.groups if not each.router)
     if to_serve and (not takes or not _passes(snapshot, service, view, serving)):
         starts = (
-            snapshot.observed_at - service.submitted_at <= FIRST_START
+            not time.past(service.submitted_at, FIRST_START)
             and not any(each.submission_num for each in replicas)
             and not _has_served(service, replicas, since)
             and not stranded(snapshot, service)

@@ -69,6 +69,7 @@ class EventLog:
     def __init__(self, project: str) -> None:
         self._project = project
         self._events: OrderedDict[str, wire.Event] = OrderedDict()
+        self._in_order: list[wire.Event] | None = None
         self._newest: datetime | None = None
         self._read_at: datetime | None = None
         self.links: dict[str, str] = {}
@@ -101,8 +102,10 @@ class EventLog:
 
     @property
     def events(self) -> list[wire.Event]:
-        """The events that are kept, the oldest first."""
-        return sorted(self._events.values(), key=_in_time)
+        """The events that are kept, the oldest first; the same object until one is new."""
+        if self._in_order is None:
+            self._in_order = sorted(self._events.values(), key=_in_time)
+        return self._in_order
 
     @property
     def empty(self) -> bool:
@@ -156,6 +159,7 @@ class EventLog:
             if event.id in self._events:
                 continue
             self._events[event.id] = event
+            self._in_order = None
             if self._newest is None or event.recorded_at > self._newest:
                 self._newest = event.recorded_at
             self.learn(event)

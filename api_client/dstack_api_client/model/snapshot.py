@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timezone
 
 from dstack_api_client.model.capabilities import UNKNOWN, Capabilities
 from dstack_api_client.model.cordon import Cordon
@@ -20,6 +20,8 @@ from dstack_api_client.model.replica import Replica, ReplicaKey
 from dstack_api_client.model.router import RouterView
 from dstack_api_client.model.service import OtherRun, Service
 from dstack_api_client.model.traffic import Traffic
+
+_NO_TIME = datetime.min.replace(tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,13 @@ class Snapshot:
     """Those that the project has, by name; none where the server does not say."""
     guests: Mapping[str, tuple[Guest, ...]] = field(default_factory=dict)
     """Jobs of other projects by the id of their instance, as far as events told of them."""
+
+    def timeless(self) -> Snapshot:
+        """The same as if it had been read at no time, to compare with another.
+
+        What is the same object in both is compared at once.
+        """
+        return replace(self, observed_at=_NO_TIME)
 
     def replicas_of(self, run: Service | OtherRun) -> list[Replica]:
         """The replicas of a service, or the jobs of another run, by number."""

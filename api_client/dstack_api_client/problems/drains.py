@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 
+from dstack_api_client.analysis.moment import Moment
 from dstack_api_client.analysis.since import Since
 from dstack_api_client.model.service import Service
 from dstack_api_client.problems.model import Kind, Problem, Severity
@@ -13,18 +14,18 @@ from dstack_api_client.problems.model import Kind, Problem, Severity
 _SHOWN = timedelta(hours=1)
 
 
-def drains_cut(service: Service, now: datetime, since: Since) -> Iterator[Problem]:
+def drains_cut(service: Service, time: Moment, since: Since) -> Iterator[Problem]:
     """Replicas of a service that ran into the limit of their drain not long ago.
 
     Args:
         service: The service.
-        now: The time.
+        time: The time.
         since: What events told.
     """
     cut = {
         number: (at, message)
         for (run_id, number), (at, message) in since.drain_cuts.items()
-        if run_id == service.id and now - at <= _SHOWN
+        if run_id == service.id and not time.past(at, _SHOWN)
     }
     if not cut:
         return

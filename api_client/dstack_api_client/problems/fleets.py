@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from dstack_api_client.analysis.endings import ends_with_host
 from dstack_api_client.analysis.health import unreached_parts
+from dstack_api_client.analysis.moment import Moment
 from dstack_api_client.analysis.since import Since
 from dstack_api_client.model.fleet import INSTANCE_GONE, Fleet, Instance
 from dstack_api_client.model.jobs_only import jobs_only_line, no_minimum_line, with_jobs_only
@@ -62,12 +63,12 @@ class Fleets:
     unreachable: frozenset[ReplicaKey]
 
 
-def of_fleets(snapshot: Snapshot, now: datetime, since: Since) -> Fleets:
+def of_fleets(snapshot: Snapshot, time: Moment, since: Since) -> Fleets:
     """Finds what is wrong with fleets and instances.
 
     Args:
         snapshot: What is.
-        now: The time, to tell what takes too long.
+        time: The time, to tell what takes too long.
         since: What events told.
     """
     found: defaultdict[str | None, _Found] = defaultdict(_Found)
@@ -94,14 +95,14 @@ def of_fleets(snapshot: Snapshot, now: datetime, since: Since) -> Fleets:
     problems: list[Problem] = []
     for fleet_id, here in found.items():
         fleet = snapshot.fleets.get(fleet_id or "")
-        problems += _of_instances(snapshot, fleet, here, now, since)
+        problems += _of_instances(snapshot, fleet, here, time, since)
         if fleet is not None:
-            problems += _of_fleet(snapshot, fleet, here, now, since)
+            problems += _of_fleet(snapshot, fleet, here, time, since)
     return Fleets(tuple(problems), frozenset(unreachable))
 
 
 def _of_instances(
-    snapshot: Snapshot, fleet: Fleet | None, here: _Found, now: datetime, since: Since
+    snapshot: Snapshot, fleet: Fleet | None, here: _Found, time: Moment, since: Since
 ) -> Iterator[Problem]:
     if here.unreachable:
         yield _together(
@@ -118,7 +119,7 @@ def _of_instances(
                 notice=health == "warning",
             )  # fmt: skip
             yield problem
-    slow = [i for i in here.starting if now - _began(i, since) > STARTING_LONG]
+    slow = [i for i in here.starting if time.past(_began(i, since), STARTING_LONG)]
     if slow:
         yield _together(
             snapshot, fleet, slow, here.usable, "not up yet",
@@ -222,7 +223,7 @@ def unreachable_hint(snapshot: Snapshot, fleet: Fleet | None, instances: Iterabl
 
 
 def _of_fleet(
-    snapshot: Snapshot, fleet: Fleet, here: _Found, now: datetime, since: Since
+    snapshot: Snapshot, fleet: Fleet, here: _Found, time: Moment, since: Since
 ) -> Iterator[Problem]:
     if fleet.status == "failed":
         yield Problem(
@@ -240,10 +241,10 @@ def _of_fleet(
     if fleet.status != "active":
         return
     if fleet.kind == "ssh":
-        yield from _of_hosts(fleet, here, now, since)
+        yield from _of_hosts(fleet, here, time, since)
         return
     least = fleet.nodes_min or 0
-    if here.usable < least and now - fleet.created_at > NEW:
+    if here.usable < least and time.past(fleet.created_at, NEW):
         # Jobs run there all the same: nothing is short.
         backends = fleet.backends or snapshot.backends
         never = with_jobs_only(backends)
@@ -260,10 +261,10 @@ def _of_fleet(
             fleet_id=fleet.id,
             view="instances",
         )
-    yield from _idle(fleet, here, now, since)
+    yield from _idle(fleet, here, time, since)
 
 
-def _of_hosts(fleet: Fleet, here: _Found, now: datetime, since: Since) -> Iterator[Problem]:
+def _of_hosts(fleet: Fleet, here: _Found, time: Moment, since: Since) -> Iterator[Problem]:
     """Hosts that the fleet's configuration names and that no instance is on."""
     configured = _hosts(fleet)
     hosts = len(configured)
@@ -297,7 +298,7 @@ def _of_hosts(fleet: Fleet, here: _Found, now: datetime, since: Since) -> Iterat
             row=fleet.failed[0].id,
         )
     missing = hosts - here.on_hosts - len(fleet.failed)
-    if missing > 0 and now - fleet.created_at > NEW:
+    if missing > 0 and time.past(fleet.created_at, NEW):
         named = f": {listed(names)}" if len(names) == missing else ""
         yield Problem(
             key=f"hosts:{fleet.id}",
@@ -323,14 +324,14 @@ def _hosts(fleet: Fleet) -> list[str]:
     return [name if isinstance(name, str) else "" for name in names]
 
 
-def _idle(fleet: Fleet, here: _Found, now: datetime, since: Since) -> Iterator[Problem]:
+def _idle(fleet: Fleet, here: _Found, time: Moment, since: Since) -> Iterator[Problem]:
     """Instances beyond the minimum and the target that do nothing, those that idle longest."""
     kept_for = max(fleet.nodes_min or 0, fleet.nodes_target or 0)
     waiting = [
-        (idle_since is not None, idle_since or now, instance.num, instance)
+        (idle_since is not None, idle_since or time.at, instance.num, instance)
         for instance in here.idle
         if (idle_since := instance.idle_since or since.instance_status.get(instance.id)) is None
-        or now - idle_since > IDLE_LONG
+        or time.past(idle_since, IDLE_LONG)
     ]
     waiting.sort(key=lambda each: each[:3])
     extra = waiting[: max(0, here.usable - kept_for)]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 
+from dstack_api_client.analysis.moment import Moment
 from dstack_api_client.analysis.since import Since
 from dstack_api_client.model.fleet import Instance
 from dstack_api_client.model.labels import listed, replica_name, replica_row
@@ -22,7 +22,7 @@ _VIEWS = ("replicas", "rollout")
 
 
 def of_replicas_in(
-    snapshot: Snapshot, service: Service, now: datetime, since: Since
+    snapshot: Snapshot, service: Service, time: Moment, since: Since
 ) -> tuple[Problem, ...]:
     """Finds what is wrong with the replicas of a service, the worst first.
 
@@ -32,7 +32,7 @@ def of_replicas_in(
     Args:
         snapshot: What is.
         service: The service.
-        now: The time, to tell what takes too long.
+        time: The time, to tell what takes too long.
         since: What events told.
     """
     on: dict[tuple[str, str | None], list[tuple[Instance, Replica]]] = {}
@@ -54,7 +54,7 @@ def of_replicas_in(
         if what == "unreachable"
     }
     alone = replace(snapshot, services={service.id: service})
-    found = of_services(alone, now, since, explained).problems
+    found = of_services(alone, time, since, explained).problems
     of_service = [problem for problem in found if problem.view in _VIEWS]
     return tuple(sorted((*of_instances, *of_service), key=lambda problem: -problem.severity))
 

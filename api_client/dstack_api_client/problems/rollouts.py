@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
+from dstack_api_client.analysis.moment import Moment
 from dstack_api_client.analysis.rollout import out_of_date, status_since, waits_for
 from dstack_api_client.analysis.since import Since
 from dstack_api_client.model.labels import in_text, labels_of, replica_name
@@ -18,7 +19,7 @@ ROLLOUT_STUCK = timedelta(minutes=15)
 
 
 def stuck_rollouts(
-    service: Service, replicas: Sequence[Replica], now: datetime, since: Since
+    service: Service, replicas: Sequence[Replica], time: Moment, since: Since
 ) -> Iterator[tuple[Problem, set[ReplicaKey]]]:
     """Groups whose rolling deployment does not go on, with the replicas that hold it up."""
     if service.at_deployment >= service.active:
@@ -42,9 +43,9 @@ def stuck_rollouts(
             why = f"{replica_name(newest)} is not ready: {waits_for(newest)}"
             if newest.ready:
                 why = "all replicas of it are ready, and the older ones stay"
-        if began is None or now - began <= ROLLOUT_STUCK:
+        if began is None or not time.past(began, ROLLOUT_STUCK):
             continue
-        if newest is not None and newest.pull and of_pull(newest, now, since) != "starting":
+        if newest is not None and newest.pull and of_pull(newest, time, since) != "starting":
             continue  # bytes of its image move, or one look can't tell
         held = {replica.key for replica in new if not replica.ready}
         named = f" of {in_text(labels[group])}" if group in labels else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 
+from dstack_api_client.analysis.moment import Moment
 from dstack_api_client.analysis.rollout import status_since
 from dstack_api_client.analysis.since import Since
 from dstack_api_client.model.engines import ROLES
@@ -77,16 +78,16 @@ class Routers:
 
     Args:
         snapshot: What is.
-        now: The time, to tell a start from a fault.
+        time: The time, to tell a start from a fault.
         since: What events told.
 
     Attributes:
         told: Replicas whose trouble is told here: failed workers, and a router that is down.
     """
 
-    def __init__(self, snapshot: Snapshot, now: datetime, since: Since) -> None:
+    def __init__(self, snapshot: Snapshot, time: Moment, since: Since) -> None:
         self._snapshot = snapshot
-        self._now = now
+        self._time = time
         self._since = since
         self._found: list[tuple[Service, RouterView, dict[str, list[Worker]], bool]] = []
         told: set[ReplicaKey] = set()
@@ -139,7 +140,7 @@ class Routers:
             if not active and not service.jobs_known:
                 continue
             if not active:
-                starts = self._now - service.submitted_at <= ROUTER_STARTS
+                starts = not self._time.past(service.submitted_at, ROUTER_STARTS)
             else:
                 starts = not any(map(self._had_time, active))
             if not starts:
@@ -148,7 +149,7 @@ class Routers:
 
     def _had_time(self, replica: Replica) -> bool:
         """Whether a worker should serve by now: one that is started again did before."""
-        return replica.submission_num > 0 or self._lasted(replica) > WORKER_STARTS
+        return replica.submission_num > 0 or self._lasted(replica, WORKER_STARTS)
 
     def _of_role(self, service: Service, role: str) -> list[Replica]:
         groups = {group.name for group in service.groups if group.role == role}
@@ -242,11 +243,11 @@ class Routers:
         if not active and not service.jobs_known:
             return False
         if not active:
-            return self._now - service.submitted_at > ROUTER_STARTS
+            return self._time.past(service.submitted_at, ROUTER_STARTS)
         return any(
             # One that was started again passed requests before; a first start takes its time.
             replica.submission_num > 0
-            or (replica.status == "running" and self._lasted(replica) > ROUTER_STARTS)
+            or (replica.status == "running" and self._lasted(replica, ROUTER_STARTS))
             for replica in active
         )
 
@@ -255,8 +256,9 @@ class Routers:
         found = self._snapshot.replicas_of(service)
         return [replica for replica in found if replica.is_router]
 
-    def _lasted(self, replica: Replica) -> timedelta:
-        return self._now - status_since(replica, self._since)
+    def _lasted(self, replica: Replica, limit: timedelta) -> bool:
+        """Whether a replica has had its status for longer than a limit."""
+        return self._time.past(status_since(replica, self._since), limit)
 
     def _has_run(self, worker: Worker) -> bool:
         """Whether a worker's replica has run for long enough to serve."""
@@ -264,7 +266,7 @@ class Routers:
         return (
             replica is not None
             and replica.status == "running"
-            and self._lasted(replica) > WORKER_STARTS
+            and self._lasted(replica, WORKER_STARTS)
         )
 
     def _alike(self, view: RouterView) -> dict[str, list[Worker]]:

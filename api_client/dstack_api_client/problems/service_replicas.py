@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from dstack_api_client.analysis.endings import ends_service, ends_with_host
+from dstack_api_client.analysis.moment import Moment
 from dstack_api_client.analysis.reach import serving
 from dstack_api_client.analysis.rollout import status_since, waits_for
 from dstack_api_client.analysis.since import Since
@@ -71,7 +72,7 @@ _ENDS_ALL = "dstack ends the whole service: the spec has no `retry` for that."
 def sorted_out(
     service: Service,
     replicas: Sequence[Replica],
-    now: datetime,
+    time: Moment,
     since: Since,
 ) -> dict[str, list[Replica]]:
     """The replicas that something is wrong with, by what it is."""
@@ -80,13 +81,13 @@ def sorted_out(
         is_well = replica.ready and not replica.cut_off
         if is_well and replica.restarts < RESTARTS:
             continue
-        what = _what(service, replica, now, since)
+        what = _what(service, replica, time, since)
         if what:
             found.setdefault(what, []).append(replica)
     return found
 
 
-def _what(service: Service, replica: Replica, now: datetime, since: Since) -> str:
+def _what(service: Service, replica: Replica, time: Moment, since: Since) -> str:
     """What is wrong with a replica: a key of `_HINTS`; empty when nothing is, or not for long."""
     if replica.found_no_place or (replica.sought_before and replica.status == "submitted"):
         # Between the attempts of dstack it is another submission, and the same problem.
@@ -98,26 +99,24 @@ def _what(service: Service, replica: Replica, now: datetime, since: Since) -> st
         if fails and service.lacks(replica):
             return "failed"  # while it stops too: nothing else says yet that it is lost
         told = since.job_status.get(replica.submission_id)
-        return "stopping" if told is not None and now - told > STOPPING_LONG else ""
+        return "stopping" if told is not None and time.past(told, STOPPING_LONG) else ""
     if replica.cut_off:
         return "cut off"
     restarted = replica.restarts >= RESTARTS
-    if restarted and now - replica.submitted_at < RESTARTED_WITHIN:
+    if restarted and not time.reached(replica.submitted_at, RESTARTED_WITHIN):
         return "restarting"
     if replica.ready:
         return ""
-    lasted = now - status_since(replica, since)
+    began = status_since(replica, since)
     if replica.status == "running":
-        fell = _fell_out(service, replica, now, since)
-        return "unready" if lasted > UNREADY_LONG or fell else ""
+        fell = _fell_out(service, replica, time, since)
+        return "unready" if fell or time.past(began, UNREADY_LONG) else ""
     if replica.status == "submitted":
-        return "pending" if lasted > PENDING_LONG else ""
-    if lasted <= STARTING_LONG:
-        return ""
-    return of_pull(replica, now, since)
+        return "pending" if time.past(began, PENDING_LONG) else ""
+    return of_pull(replica, time, since) if time.past(began, STARTING_LONG) else ""
 
 
-def _fell_out(service: Service, replica: Replica, now: datetime, since: Since) -> bool:
+def _fell_out(service: Service, replica: Replica, time: Moment, since: Since) -> bool:
     """Whether it took requests, and is not ready any more; of a worker its router tells more.
 
     Where it is watched, one probe that fails is none yet; else how long it lasts is not known.
@@ -125,17 +124,17 @@ def _fell_out(service: Service, replica: Replica, now: datetime, since: Since) -
     if any(group.router is not None for group in service.groups) or not since.was_ready(replica):
         return False
     seen = since.unready.get(replica.submission_id)
-    return seen is None or now - seen >= UNREADY_AGAIN
+    return seen is None or time.reached(seen, UNREADY_AGAIN)
 
 
-def of_pull(replica: Replica, now: datetime, since: Since) -> str:
+def of_pull(replica: Replica, time: Moment, since: Since) -> str:
     """What is wrong with a replica that has long been starting, as far as its image tells."""
     if replica.pull is None or replica.pull.is_done:
         return "starting"
     if replica.submission_id not in since.pulls:
         return "pulling"
     _, moved_at = since.pulls[replica.submission_id]
-    return "starting" if now - moved_at > PULL_STUCK else ""
+    return "starting" if time.past(moved_at, PULL_STUCK) else ""
 
 
 def of_sort(

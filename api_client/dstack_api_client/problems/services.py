@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, timezone
 from dstack_api_client.analysis.distribution import distribution_of
 from dstack_api_client.analysis.fleet_rows import FleetRow
 from dstack_api_client.analysis.health import FAILED_SHOWN
+from dstack_api_client.analysis.moment import Moment
 from dstack_api_client.analysis.since import Since
 from dstack_api_client.model.labels import counted, labels_of, lane_name, lane_row, listed
 from dstack_api_client.model.placement import OTHER_SERVER, LanePlacement, Placement
@@ -52,13 +53,13 @@ class Services:
 
 
 def of_services(
-    snapshot: Snapshot, now: datetime, since: Since, explained: Collection[ReplicaKey]
+    snapshot: Snapshot, time: Moment, since: Since, explained: Collection[ReplicaKey]
 ) -> Services:
     """Finds what is wrong with services.
 
     Args:
         snapshot: What is.
-        now: The time, to tell what takes too long.
+        time: The time, to tell what takes too long.
         since: What events told.
         explained: Replicas whose trouble has a cause that is told elsewhere.
     """
@@ -67,20 +68,20 @@ def of_services(
     for service in snapshot.services.values():
         if service.finished:
             if service.status == "failed" and service.name not in alive:
-                found.problems += _failed(snapshot, service, now)
+                found.problems += _failed(snapshot, service, time)
             continue
         if service.waits_for_its_time:
             continue
         ending = service.stopping
         if service.failing:
-            found.problems += _failed(snapshot, service, now)
+            found.problems += _failed(snapshot, service, time)
         if not ending:
             found.problems += _placing(snapshot, service)
-            found.problems += _other_server(snapshot, service, now, since)
-            found.problems += drains_cut(service, now, since)
+            found.problems += _other_server(snapshot, service, time, since)
+            found.problems += drains_cut(service, time, since)
             found.problems += _baselines(snapshot, service)
         replicas = snapshot.replicas_of(service)
-        for stuck in () if ending else stuck_rollouts(service, replicas, now, since):
+        for stuck in () if ending else stuck_rollouts(service, replicas, time, since):
             found.problems.append(stuck[0])
             found.replicas |= stuck[1]
         left = [
@@ -92,7 +93,7 @@ def of_services(
             and not (replica.stopping and snapshot.drain_of(replica) is not None)
             and (replica.stopping or not ending)
         ]
-        sorts = sorted_out(service, left, now, since)
+        sorts = sorted_out(service, left, time, since)
         waiting = stranded(snapshot, service)
         if waiting:
             sorts = {"stranded": waiting} | {
@@ -103,14 +104,14 @@ def of_services(
         for what, members in sorts.items():
             found.problems += of_sort(snapshot, service, what, members, since)
             found.replicas.update(replica.key for replica in members)
-        if not sorts and _waits(service, now):
+        if not sorts and _waits(service, time):
             found.problems.append(_waiting(service))
     return found
 
 
-def _failed(snapshot: Snapshot, service: Service, now: datetime) -> Iterator[Problem]:
+def _failed(snapshot: Snapshot, service: Service, time: Moment) -> Iterator[Problem]:
     replicas = snapshot.replicas_of(service)
-    if service.finished and now - (service.ended_at or service.submitted_at) > FAILED_SHOWN:
+    if service.finished and time.past(service.ended_at or service.submitted_at, FAILED_SHOWN):
         return
     last = max(
         replicas, key=lambda replica: (replica.finished_at or _LONG_AGO, replica.key), default=None
@@ -137,13 +138,13 @@ def _failed(snapshot: Snapshot, service: Service, now: datetime) -> Iterator[Pro
     )
 
 
-def _waits(service: Service, now: datetime) -> bool:
+def _waits(service: Service, time: Moment) -> bool:
     return (
         service.jobs_known
         and service.replicas_min > 0
         and service.active == 0
         and service.status in ("pending", "submitted")
-        and now - service.submitted_at > PENDING_LONG
+        and time.past(service.submitted_at, PENDING_LONG)
     )
 
 
@@ -177,7 +178,7 @@ def _placing(snapshot: Snapshot, service: Service) -> Iterator[Problem]:
 
 
 def _other_server(
-    snapshot: Snapshot, service: Service, now: datetime, since: Since
+    snapshot: Snapshot, service: Service, time: Moment, since: Since
 ) -> Iterator[Problem]:
     """Replicas that a server without the add-on has placed not long ago.
 
@@ -190,7 +191,7 @@ def _other_server(
         for replica in (placement.replicas if placement is not None else ())
         if replica.reason == OTHER_SERVER and replica.since is not None
     }
-    placed = {number: at for number, at in found.items() if now - at <= OTHER_SERVER_SHOWN}
+    placed = {number: at for number, at in found.items() if not time.past(at, OTHER_SERVER_SHOWN)}
     if not placed:
         return
     numbers = listed(map(str, sorted(placed)))

@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from dstack_api_client.analysis.health import Health, HealthState, service_healths
+from dstack_api_client.analysis.health import Health, service_healths
+from dstack_api_client.analysis.moment import Moment
 from dstack_api_client.analysis.since import Event, Since
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.fleets import of_fleets
@@ -44,11 +45,21 @@ def problems_of(
         The problems, worst first.
     """
     since = _NEVER if since is None else since
-    fleets = of_fleets(snapshot, now, since)
-    routers = Routers(snapshot, now, since)
-    services = of_services(snapshot, now, since, fleets.unreachable | routers.told)
-    of_routers = routers.problems(fleets.unreachable | services.replicas)
     healths = service_healths(snapshot, since) if healths is None else healths
+    return _found(snapshot, Moment(now), since, healths, others)
+
+
+def _found(
+    snapshot: Snapshot,
+    time: Moment,
+    since: Since,
+    healths: Mapping[str, Health],
+    others: Iterable[Problem],
+) -> tuple[Problem, ...]:
+    fleets = of_fleets(snapshot, time, since)
+    routers = Routers(snapshot, time, since)
+    services = of_services(snapshot, time, since, fleets.unreachable | routers.told)
+    of_routers = routers.problems(fleets.unreachable | services.replicas)
     found = (*fleets.problems, *services.problems, *of_routers, *others)
     return worst_first(rated(problem, snapshot, healths) for problem in found)
 
@@ -61,12 +72,16 @@ def worst_first(problems: Iterable[Problem]) -> tuple[Problem, ...]:
 class ProblemWatch:
     """Finds what is wrong again and again, and remembers since when.
 
+    A look at what is as it was costs next to nothing until something has lasted for so long that
+    it counts.
+
     Args:
         others: Finds more at each look.
 
     Attributes:
-        problems: What the last look found.
-        healths: How the services were at that look, by the id of their run.
+        problems: What the last look found; the same object as long as that is the same.
+        healths: How the services were at that look, by the id of their run; as `problems`.
+        looks: How often all was looked through.
     """
 
     def __init__(
@@ -75,7 +90,11 @@ class ProblemWatch:
         self._others = others
         self.problems: tuple[Problem, ...] = ()
         self.healths: Mapping[str, Health] = {}
+        self.looks = 0
         self._since = Since()
+        self._elsewhere: tuple[Problem, ...] = ()
+        self._looked_at: Moment | None = None
+        self._healths_of: Moment | None = None
         self._last: Snapshot | None = None
         self._seen: dict[str, datetime] = {}
 
@@ -104,21 +123,50 @@ class ProblemWatch:
                 self._since.forget_all_but(snapshot)
             self._since.watch_pulls(snapshot, now)
             self._since.watch_readiness(snapshot, now)
-            self.healths = service_healths(snapshot, self._since)
-        elif any(each.state is HealthState.STARTING for each in self.healths.values()):
-            # Nothing else is another by time alone.
-            self.healths = service_healths(snapshot, self._since)
-        found = problems_of(snapshot, now, self._since, self.healths, self._others(snapshot))
+            self._looked_at = self._healths_of = None
+        if self._healths_of is None or not self._healths_of.holds_at(snapshot.observed_at):
+            self._healths_of = Moment(snapshot.observed_at)
+            healths = service_healths(snapshot, self._since, self._healths_of)
+            if healths != self.healths:
+                self.healths, self._looked_at = healths, None
+        elsewhere = tuple(self._others(snapshot))
+        if elsewhere != self._elsewhere:
+            self._elsewhere, self._looked_at = elsewhere, None
+        if self._looked_at is None or not self._looked_at.holds_at(now):
+            self._looked_at = Moment(now)
+            self._look(snapshot, self._looked_at)
+        return self.problems
+
+    def is_due(self, snapshot: Snapshot, now: datetime) -> bool:
+        """Whether something may be found by the time alone.
+
+        Args:
+            snapshot: What is.
+            now: The time.
+        """
+        return not (
+            self._looked_at is not None
+            and self._looked_at.holds_at(now)
+            and self._healths_of is not None
+            and self._healths_of.holds_at(snapshot.observed_at)
+        )
+
+    def _look(self, snapshot: Snapshot, time: Moment) -> None:
+        """Looks all through."""
+        self.looks += 1
+        now = time.at
+        found = _found(snapshot, time, self._since, self.healths, self._elsewhere)
         self._seen = {
             each.key: min(self._seen.get(each.key, now), each.since or now) for each in found
         }
-        self.problems = worst_first(map(self._aged, found))
-        return self.problems
+        problems = worst_first(map(self._aged, found))
+        if problems != self.problems:
+            self.problems = problems
 
     def _saw(self, snapshot: Snapshot) -> bool:
         """Whether the last look was at the same but for the time."""
-        before, self._last = self._last, snapshot
-        return before is not None and replace(before, observed_at=snapshot.observed_at) == snapshot
+        before, self._last = self._last, snapshot.timeless()
+        return before == self._last
 
     def _aged(self, problem: Problem) -> Problem:
         seen = self._seen[problem.key]

@@ -15,7 +15,7 @@ from dstack_api_client.problems.watch import ProblemWatch
 from dstack_api_client.whatif import Survival
 from dstack_fleets_tui.live.news import News
 
-#: Seconds after which problems are looked for although nothing changed.
+#: Seconds after which it is looked again although nothing is due: for news of events, and losses.
 _LOOK_AGAIN = 10.0
 
 
@@ -27,14 +27,12 @@ class Lookout:
 
     Attributes:
         somebody_is_there: Somebody is at the keys: from then on no screen comes up by itself.
-        looks: How often it looked.
         news: Which problems are new.
     """
 
     def __init__(self, *, losses: bool = False) -> None:
         self._losses = losses
         self.somebody_is_there = False
-        self.looks = 0
         self.begin()
 
     def begin(self) -> None:
@@ -55,6 +53,11 @@ class Lookout:
         return self._watch.healths
 
     @property
+    def looks(self) -> int:
+        """How often all was looked through."""
+        return self._watch.looks
+
+    @property
     def since(self) -> Since:
         """Since when things are as they are, as far as events told."""
         return self._watch.since
@@ -62,7 +65,7 @@ class Lookout:
     def look(
         self, update: Update, before: Snapshot | None, now: datetime, events: Collection[Event]
     ) -> Sequence[Problem]:
-        """Looks once per change, and now and then: what takes too long is no change.
+        """Looks once per change, and when something may have taken too long.
 
         Args:
             update: What a poll brought.
@@ -77,12 +80,10 @@ class Lookout:
             return ()
         due = self._looked_at is None or seconds_since(self._looked_at, now) >= _LOOK_AGAIN
         grown = before is None or before.complete != update.snapshot.complete
-        if update.difference or grown or due:
-            self.looks += 1
+        if update.difference or grown or due or self._watch.is_due(update.snapshot, now):
             self._looked_at = now
             self._watch.look(update.snapshot, now, events)
-            return self.news.look(self.problems, update.snapshot, now)
-        return ()
+        return self.news.look(self.problems, update.snapshot, now)
 
     def all_was_read(self) -> None:
         """Everything was read for the first time: now it is chosen."""

@@ -24,7 +24,9 @@ class News:
 
     def __init__(self) -> None:
         self.unseen: frozenset[str] = frozenset()
-        self._known: dict[str, datetime] = {}
+        self._problems: Sequence[Problem] = ()
+        self._there: frozenset[str] = frozenset()
+        self._gone: dict[str, datetime] = {}
         self._begun = False
 
     def look(
@@ -40,13 +42,20 @@ class News:
         Returns:
             The critical problems that are new.
         """
-        recent = {key: at for key, at in self._known.items() if seconds_since(at, now) < _FLAPPING}
-        new = [each for each in problems if each.key not in recent] if self._begun else []
-        there = {each.key for each in problems}
+        begun = self._begun
+        self._begun = begun or (
+            snapshot.complete and not any(view.awaited for view in snapshot.routers.values())
+        )
+        if problems is self._problems:
+            return []
+        self._problems = problems
+        there = frozenset(each.key for each in problems)
+        gone = {key: at for key, at in self._gone.items() if seconds_since(at, now) < _FLAPPING}
+        known = self._there | gone.keys()
+        new = [each for each in problems if each.key not in known] if begun else []
         self.unseen = (self.unseen | {each.key for each in new}) & there
-        self._known = recent | dict.fromkeys(there, now)
-        awaited = any(view.awaited for view in snapshot.routers.values())
-        self._begun = self._begun or (snapshot.complete and not awaited)
+        self._gone = gone | dict.fromkeys(self._there - there, now)
+        self._there = there
         return [each for each in new if each.severity is Severity.CRITICAL]
 
     def looked_at(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
+from dstack_api_client.analysis.moment import Moment
 from dstack_api_client.model.labels import replica_key, replica_row
 from dstack_api_client.model.placement import ReplicaPlacement
 from dstack_api_client.model.replica import Replica, ReplicaKey
@@ -54,7 +55,7 @@ class ReplicasView(ServiceView):
         self._placed: dict[str, ReplicaPlacement] = {}
         self._uses: dict[ReplicaKey, Use | None] = {}
         self._made: KeptRows[tuple[str, table.Seen]] = KeptRows()
-        self._problems: tuple[tuple[str, int], tuple[Problem, ...]] | None = None
+        self._problems: tuple[tuple[str, int], Moment, tuple[Problem, ...]] | None = None
         self._source: Source | None = None
         self._watch: UseWatch | None = None
         self._reads = OwnReads(self, self._take)
@@ -99,9 +100,12 @@ class ReplicasView(ServiceView):
     ) -> tuple[Problem, ...]:
         """What is wrong with the replicas, found as seldom as for all that is wrong."""
         of = (service.id, self.fleets_app.lookout.looks)
-        if self._problems is None or self._problems[0] != of:
-            self._problems = of, of_replicas_in(snapshot, service, now, self.fleets_app.since)
-        return self._problems[1]
+        known = self._problems
+        if known is None or known[0] != of or not known[1].holds_at(now):
+            time = Moment(now)
+            found = of_replicas_in(snapshot, service, time, self.fleets_app.since)
+            self._problems = known = of, time, found
+        return known[2]
 
     def _cells(
         self, replica: Replica, service: Service, snapshot: Snapshot, looks: Looks
