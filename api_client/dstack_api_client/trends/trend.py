@@ -229,8 +229,12 @@ class Trends:
         series = self._series.get(key)
         if series is None or self.step is None:
             return NO_TREND
-        values = (series[number % _SLOTS] for number in range(self.step - STEPS, self.step))
-        return Trend(tuple(None if math.isnan(value) else value for value in values), self.step - 1)
+        at = (self.step + 1) % _SLOTS
+        values = (series[at:] + series[:at]).tolist()[:STEPS]
+        if any(map(math.isnan, values)):
+            known = [None if math.isnan(value) else value for value in values]
+            return Trend(tuple(known), self.step - 1)
+        return Trend(tuple(values), self.step - 1)
 
     def _of(self, subject: Subject, measure: Measure) -> array[float] | None:
         """The series, a new one where there is none; None where there are too many."""

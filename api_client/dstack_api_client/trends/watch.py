@@ -25,6 +25,8 @@ from dstack_api_client.trends.trend import (
     service_named,
 )
 
+_Figure = tuple[Subject, Measure, float]
+
 
 class TrendWatch:
     """Notes what changes at each snapshot, and all of it once a step.
@@ -37,6 +39,7 @@ class TrendWatch:
         self._trends = Trends()
         self._runs: dict[str, str] = {}
         self._is_filled = False
+        self._noted: tuple[Snapshot, Collection[_Figure]] | None = None
 
     @property
     def step(self) -> int | None:
@@ -62,10 +65,7 @@ class TrendWatch:
         if began or difference.services.added or difference.services.gone:
             self._runs = {each.name: each.id for each in _in_turn(snapshot.services.values())}
         if began:
-            self._note_services(snapshot, snapshot.services)
-            self._note_fleets(snapshot.fleets.values())
-            self._note_loads(snapshot.routers.values())
-            self._note_traffic(snapshot, snapshot.traffic)
+            self._note_all(snapshot)
         elif difference:
             changes = (difference.services, difference.placements)
             changed = {key for each in changes for key in (*each.added, *each.changed)}
@@ -73,12 +73,13 @@ class TrendWatch:
             changed |= {key.run_id for key in difference.replicas.changed}
             hosts = map(snapshot.instances.__getitem__, difference.instances.changed)
             changed |= {key.run_id for host in hosts for key in host.jobs}
-            self._note_services(snapshot, changed)
+            self._note(self._of_services(snapshot, changed))
             fleets = (*difference.fleets.added, *difference.fleets.changed)
-            self._note_fleets(snapshot.fleets[key] for key in fleets)
+            self._note(_of_fleets(snapshot.fleets[key] for key in fleets))
             routers = (*difference.routers.added, *difference.routers.changed)
-            self._note_loads(snapshot.routers[key] for key in routers)
-            self._note_traffic(snapshot, (*difference.traffic.added, *difference.traffic.changed))
+            self._note(_of_loads(snapshot.routers[key] for key in routers))
+            traffic = (*difference.traffic.added, *difference.traffic.changed)
+            self._note(self._of_traffic(snapshot, traffic))
 
     def fill(self, snapshot: Snapshot, events: Collection[wire.Event]) -> Iterator[None] | None:
         """Fills the time before the first snapshot, once, a part at each step: all take long.
@@ -161,40 +162,56 @@ class TrendWatch:
         """A trend of a replica."""
         return self._trends.trend(replica_of(key), measure)
 
-    def _note_services(self, snapshot: Snapshot, keys: Iterable[str]) -> None:
+    def _note_all(self, snapshot: Snapshot) -> None:
+        """Notes all figures; where nothing is another, those of the step before."""
+        timeless = snapshot.timeless()
+        if self._noted is None or self._noted[0] != timeless:
+            figures = (
+                *self._of_services(snapshot, snapshot.services),
+                *_of_fleets(snapshot.fleets.values()),
+                *_of_loads(snapshot.routers.values()),
+                *self._of_traffic(snapshot, snapshot.traffic),
+            )
+            self._noted = timeless, figures
+        self._note(self._noted[1])
+
+    def _note(self, figures: Iterable[_Figure]) -> None:
+        for subject, measure, value in figures:
+            self._trends.note(subject, measure, value)
+
+    def _of_services(self, snapshot: Snapshot, keys: Iterable[str]) -> Iterator[_Figure]:
         for key in keys:
             service = snapshot.services.get(key)
             if service is None or self._runs.get(service.name) != key or not service.jobs_known:
                 continue
             subject = service_named(service.name)
-            self._note(subject, Measure.READY, serving_of(snapshot, service))
-            self._note(subject, Measure.DESIRED, desired_of(snapshot, service))
-            self._note(subject, Measure.PRICE, service.price)
+            yield subject, Measure.READY, serving_of(snapshot, service)
+            yield subject, Measure.DESIRED, desired_of(snapshot, service)
+            yield subject, Measure.PRICE, service.price
 
-    def _note_fleets(self, fleets: Iterable[Fleet]) -> None:
-        for fleet in fleets:
-            subject = fleet_named(fleet.name)
-            gpus = bool(fleet.gpus_total)
-            self._note(subject, Measure.BUSY, fleet.gpus_busy if gpus else fleet.blocks_busy)
-            self._note(subject, Measure.TOTAL, fleet.gpus_total if gpus else fleet.blocks_total)
-            self._note(subject, Measure.PRICE, fleet.price)
-            self._note(subject, Measure.REPLICAS, fleet.replicas)
-
-    def _note_loads(self, views: Iterable[RouterView]) -> None:
-        for view in views:
-            for worker in view.workers:
-                if worker.replica is not None and worker.load is not None:
-                    self._note(replica_of(worker.replica), Measure.LOAD, worker.load)
-
-    def _note_traffic(self, snapshot: Snapshot, keys: Iterable[str]) -> None:
+    def _of_traffic(self, snapshot: Snapshot, keys: Iterable[str]) -> Iterator[_Figure]:
         for key in keys:
             service = snapshot.services.get(key)
             if service is not None and self._runs.get(service.name) == key:
                 per_second = snapshot.traffic[key].per_second
-                self._note(service_named(service.name), Measure.REQUESTS, per_second)
+                yield service_named(service.name), Measure.REQUESTS, per_second
 
-    def _note(self, subject: Subject, measure: Measure, value: float) -> None:
-        self._trends.note(subject, measure, value)
+
+def _of_fleets(fleets: Iterable[Fleet]) -> Iterator[_Figure]:
+    for fleet in fleets:
+        subject = fleet_named(fleet.name)
+        gpus = bool(fleet.gpus_total)
+        yield subject, Measure.BUSY, fleet.gpus_busy if gpus else fleet.blocks_busy
+        yield subject, Measure.TOTAL, fleet.gpus_total if gpus else fleet.blocks_total
+        yield subject, Measure.PRICE, fleet.price
+        yield subject, Measure.REPLICAS, fleet.replicas
+
+
+def _of_loads(views: Iterable[RouterView]) -> Iterator[_Figure]:
+    for view in views:
+        for worker in view.workers:
+            if worker.replica is not None and worker.load is not None:
+                yield replica_of(worker.replica), Measure.LOAD, worker.load
 
 
 def _in_turn(services: Iterable[Service]) -> list[Service]:
