@@ -278,7 +278,7 @@ async def test_a_fault_of_this_client_is_a_state_and_logged_without_values(
     server = FakeServer()
     async with server.client() as client:
         feed = Feed(client, "main")
-        monkeypatch.setattr("dstack_api_client.feed.feed.build", broken)
+        monkeypatch.setattr("dstack_api_client.feed.feed.steps", broken)
         (update,) = [update async for update in feed.poll()]
         assert update.health.state is ConnectionState.CONNECTING
         assert "KeyError" in (update.health.message or "")

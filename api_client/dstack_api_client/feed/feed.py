@@ -8,7 +8,7 @@ allowance, and everything is read again in the background, a page at a time.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Generator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -24,10 +24,11 @@ from dstack_api_client.feed.placements import Placements
 from dstack_api_client.feed.reread import Focus, Rereading
 from dstack_api_client.feed.update import ConnectionState, Health, Update
 from dstack_api_client.join.difference import Difference, diff
-from dstack_api_client.join.join import Answers, Joined, build
+from dstack_api_client.join.join import Answers, Joined, steps
 from dstack_api_client.join.store import Known
 from dstack_api_client.model.capabilities import UNKNOWN
 from dstack_api_client.model.snapshot import ServerInfo, Snapshot
+from dstack_api_client.slices import at_once, in_slices
 from dstack_api_client.transport import wire
 from dstack_api_client.transport.client import Client
 from dstack_api_client.transport.requests import PAGE
@@ -140,6 +141,7 @@ class Feed:
         """
         try:
             async for _ in self._read(full=full):
+                await self._build_in_slices()
                 yield self._succeeded()
         except errors.ApiError as error:
             yield self._failed(error)
@@ -263,7 +265,7 @@ class Feed:
                 next_shown = self._monotonic() + _SHOWN_EVERY
                 yield
             else:
-                self._build()  # a page at a time: the screen has its turn in between
+                await self._build_in_slices()  # a page at a time
         self._finished(everything)
 
     async def _read_in_background(self) -> bool:
@@ -339,9 +341,17 @@ class Feed:
     # Telling
 
     def _build(self) -> Joined:
+        self._joined = at_once(self._steps())
+        return self._joined
+
+    async def _build_in_slices(self) -> None:
+        """Joins what there is to join: what follows finds it joined."""
+        self._joined = await in_slices(self._steps())
+
+    def _steps(self) -> Generator[None, None, Joined]:
         if self._server is None:
             raise AssertionError("nothing is built before the server is known")
-        self._joined = build(
+        return steps(
             self._known.answers(),
             server=self._server,
             project=self.project,
@@ -349,7 +359,6 @@ class Feed:
             complete=self._complete,
             previous=self._joined,
         )
-        return self._joined
 
     def _succeeded(self) -> Update:
         before, now = self.snapshot, self._now()

@@ -8,7 +8,7 @@ comparing two snapshots costs next to nothing.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from operator import is_
@@ -29,10 +29,14 @@ from dstack_api_client.model.fleet import Fleet, Instance
 from dstack_api_client.model.replica import Replica, ReplicaKey
 from dstack_api_client.model.service import OtherRun, Service
 from dstack_api_client.model.snapshot import ServerInfo, Snapshot
+from dstack_api_client.slices import at_once
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire
 
 T = TypeVar("T")
+
+#: Jobs, or instances, that are joined at once.
+_AT_ONCE = 20
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,28 @@ def build(
     Returns:
         The snapshot, with what the next joining needs.
     """
+    return at_once(
+        steps(
+            answers,
+            server=server,
+            project=project,
+            observed_at=observed_at,
+            complete=complete,
+            previous=previous,
+        )
+    )
+
+
+def steps(
+    answers: Answers,
+    *,
+    server: ServerInfo,
+    project: str,
+    observed_at: datetime,
+    complete: bool = True,
+    previous: Joined | None = None,
+) -> Generator[None, None, Joined]:
+    """Does what `build` does, and yields after each small part of it."""
     if previous is not None and (
         previous.snapshot.server != server or previous.snapshot.project != project
     ):
@@ -99,14 +125,17 @@ def build(
     if previous is not None and previous.imported != imported:
         previous = None  # whatever is in them has another name for its fleet
     hosts = _hosts(answers, previous)
-    runs = _join_runs(answers, server, imported, hosts, previous)
+    yield
+    runs = yield from _join_runs(answers, server, imported, hosts, previous)
     replicas = _join_replicas(runs, previous)
-    instances = _join_instances(answers, replicas, imported, previous)
+    yield
+    instances = yield from _join_instances(answers, replicas, imported, previous)
+    fleets = yield from _join_fleets(answers, instances, replicas, imported, previous)
     snapshot = Snapshot(
         server=server,
         project=project,
         observed_at=observed_at,
-        fleets=_join_fleets(answers, instances, replicas, imported, previous),
+        fleets=fleets,
         instances=instances,
         services=runs.services,
         other_runs=runs.other_runs,
@@ -150,7 +179,7 @@ def _join_runs(
     imported: Mapping[str, str],
     hosts: Mapping[str, tuple[str, ...]],
     previous: Joined | None,
-) -> _Runs:
+) -> Generator[None, None, _Runs]:
     fresh = set(answers.runs) if previous is None else _changed_runs(answers, previous)
     old = previous.snapshot if previous is not None else None
     fleets = _in_messages(answers, imported) if fresh else {}
@@ -182,6 +211,9 @@ def _join_runs(
             awaits = answers.awaits.get(latest.id)
             replica = replica_of(run, spec, groups, job, latest, found, awaits, fleets)
             joined.append(_kept(old.replicas.get(replica.key) if old else None, replica))
+            if not len(joined) % _AT_ONCE:
+                yield
+        yield
         replicas[run.id] = tuple(sorted(joined, key=lambda replica: replica.key))
         if spec.configuration.type == "service":
             service = service_of(
@@ -289,7 +321,7 @@ def _join_instances(
     replicas: _Replicas,
     imported: Mapping[str, str],
     previous: Joined | None,
-) -> Mapping[str, Instance]:
+) -> Generator[None, None, Mapping[str, Instance]]:
     old = previous.snapshot.instances if previous is not None else {}
     if previous is None:
         fresh = set(answers.instances)
@@ -312,6 +344,8 @@ def _join_instances(
         here = tuple(sorted((*stay, *jobs.get(instance_id, ()))))
         idle_since = answers.idle_since.get(instance_id) if answer.status == "idle" else None
         made[instance_id] = _kept(known, instance_of(answer, here, idle_since, imported))
+        if not len(made) % _AT_ONCE:
+            yield
     if fresh and old.keys() != answers.instances.keys():
         return {key: made[key] if key in made else old[key] for key in answers.instances}
     if all(old[key] is each for key, each in made.items()):
@@ -325,7 +359,7 @@ def _join_fleets(
     replicas: _Replicas,
     imported: Mapping[str, str],
     previous: Joined | None,
-) -> Mapping[str, Fleet]:
+) -> Generator[None, None, Mapping[str, Fleet]]:
     old = previous.snapshot.fleets if previous is not None else {}
     before = previous.snapshot.instances if previous is not None else {}
     counts = _counts(answers, replicas, old)
@@ -361,6 +395,7 @@ def _join_fleets(
             imported=imported,
         )
         made[answer.id] = _kept(old.get(answer.id), fleet)
+        yield
     ordered = sorted(
         answers.fleets.values(), key=lambda fleet: (imported.get(fleet.id, fleet.name), fleet.id)
     )

@@ -6,8 +6,6 @@ event loop stalls.
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
@@ -15,6 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from dstack_api_client import errors
+from dstack_api_client.slices import Slices
 from dstack_api_client.text import clean_json
 from dstack_api_client.transport import wire
 from dstack_api_client.transport.failures import NOT_DECODED, reason_of, unanswered, unreadable
@@ -29,8 +28,6 @@ T = TypeVar("T")
 PAGE = 100
 #: No list is longer: a server that pages for ever is stopped here.
 _MOST_PAGES = 10_000
-#: Seconds that decoding may hold the event loop before it lets others run.
-_SLICE = 0.01
 
 
 class Requests:
@@ -161,7 +158,7 @@ class Requests:
         """
         items = self.decode(body, wire.decode_items, what)
         decoded: Records[T] = Records()
-        slice_end = time.monotonic() + _SLICE
+        slices = Slices()
         for item in items:
             try:
                 decoded.append(self._whole_or_not(item, decode, what, parts or {}))
@@ -172,9 +169,7 @@ class Requests:
                 decoded.ends_unreadable = False
                 if self.unreadable:
                     self.unreadable.forget(named(item).id)
-            if time.monotonic() > slice_end:
-                await asyncio.sleep(0)
-                slice_end = time.monotonic() + _SLICE
+            await slices.turn()
         return decoded
 
     def note(self, item: bytes, what: str, error: Exception) -> Unreadable:

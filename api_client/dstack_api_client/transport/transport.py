@@ -62,6 +62,8 @@ _AT_ONCE = 4
 #: Seconds that an idle connection is used again for. dstack's server closes it after 5 s, uvicorn's
 #: default, and a change that was on its way by then would be lost.
 _KEPT = 4.0
+#: Addresses of requests that are kept as they were taken apart.
+_ADDRESSES = 64
 #: How often a read is tried.
 _TRIES = 3
 #: Seconds before the second try, and what the wait grows by.
@@ -148,6 +150,7 @@ class Transport:
         self.url = url.rstrip("/")
         self.read_only = read_only
         self._changes_only = changes_only
+        self._addresses: dict[str, httpx.URL] = {}
         self.meter = Meter()
         self.clock_offset: float | None = None
         self._dates = ServerDates()
@@ -350,8 +353,8 @@ class Transport:
             raise errors.from_answer(response.status_code, body, what=what, url=self.url)
         return body
 
-    @staticmethod
     def _request(
+        self,
         http: httpx.AsyncClient,
         path: str,
         query: Mapping[str, Any] | None,
@@ -361,12 +364,15 @@ class Transport:
         try:
             if query is None:
                 return http.build_request("GET", path, params=dict(params or {}))
-            return http.build_request(
+            request = http.build_request(
                 "POST",
-                path,
+                self._addresses.get(path, path),
                 content=msgspec.json.encode(query),
                 headers={"Content-Type": "application/json"},
             )
+            if len(self._addresses) < _ADDRESSES:
+                self._addresses[path] = request.url  # to take one apart is dear
+            return request
         except (*NOT_DECODED, httpx.InvalidURL) as error:
             refused = errors.WrongShapeError(
                 f"The request for {what} can't be written: {reason_of(error)}.",
