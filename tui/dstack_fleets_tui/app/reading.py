@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from textual.worker import Worker
 
     from dstack_api_client.model.snapshot import Snapshot
-    from dstack_api_client.problems.model import Problem
     from dstack_fleets_tui.app.acting import Given
     from dstack_fleets_tui.settings.settings import Settings
 
@@ -203,6 +202,7 @@ class ReadingApp(TerminalApp):
             if self.replay is None:
                 look_up = partial(self.changing.look_up, source, connection.url)
                 looking = self.run_worker(look_up)
+            gc.freeze()  # else a collection walks through all modules amid the first page
             try:
                 await session.poller.run()
             finally:
@@ -220,8 +220,11 @@ class ReadingApp(TerminalApp):
                 if worker.group == own_reads.GROUP:
                     worker.cancel()
 
-    def on_reading_app_read(self, message: Read) -> None:
-        """Takes over what a poll brought, and has the screen in front show it."""
+    async def on_reading_app_read(self, message: Read) -> None:
+        """Takes over what a poll brought, and has the screen in front show it.
+
+        With many replicas each of this takes its time: others have their turn in between.
+        """
         on_it = (each for each in self.sessions if each.connection is message.connection)
         session = next(on_it, None)
         if session is None or not self.screen_stack:
@@ -238,7 +241,12 @@ class ReadingApp(TerminalApp):
             elif not update.snapshot.complete:
                 gc.freeze()  # a collection would walk through all that was read so far
             before, session.snapshot = session.snapshot, update.snapshot
-            self._alert(session, self._look(session, update, before))
+            self._follow(session, update)
+            await asyncio.sleep(0)
+            self._alert(session, session.look(update, before, self.now()))
+            await asyncio.sleep(0)
+            if not self.screen_stack:
+                return
             self._show_title()
             self._notice_unreadable(update.snapshot)
             self._tell_of_clocks(session)
@@ -253,9 +261,9 @@ class ReadingApp(TerminalApp):
             screen.show()
             screen.focus_on()
 
-    def _look(self, session: Session, update: Update, before: Snapshot | None) -> Sequence[Problem]:
-        """Has those see an update who keep what was; the critical problems that are new."""
-        new = session.look(update, before, self.now())
+    def _follow(self, session: Session, update: Update) -> None:
+        """Has trends go on, and begin before the dashboard did."""
+        session.follow(update)
         steps = session.past(update)
         if steps is not None:
             self.run_worker(
@@ -263,7 +271,6 @@ class ReadingApp(TerminalApp):
                 group=f"past {session.project}",
                 exclusive=True,
             )
-        return new
 
     async def _fill_trends(self, session: Session, steps: Iterator[None]) -> None:
         """Has trends begin before the dashboard did; keys have their turn in between."""
@@ -286,7 +293,8 @@ class ReadingApp(TerminalApp):
         self.session.forget()
         before: Snapshot | None = None
         for update in past:
-            self._look(self.session, update, before)
+            self._follow(self.session, update)
+            self.session.look(update, before, self.now())
             before = update.snapshot
         self.read(self.session, again)
 

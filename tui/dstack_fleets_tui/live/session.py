@@ -82,11 +82,15 @@ class Session:
         self.__dict__.pop("trends", None)
         self.lookout.begin()
 
+    def follow(self, update: Update) -> None:
+        """Has trends go on."""
+        if update.snapshot is not None:
+            self.trends.look(update.snapshot, update.difference)
+
     def look(self, update: Update, before: Snapshot | None, now: datetime) -> Sequence[Problem]:
-        """Has those see an update who keep what was; the critical problems that are new."""
+        """Has what is wrong be looked for; the critical problems that are new."""
         if update.snapshot is None:
             return ()
-        self.trends.look(update.snapshot, update.difference)
         return self.lookout.look(update, before, self.server_now(now), self.events)
 
     def past(self, update: Update) -> Iterator[None] | None:
