@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import cast
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.control import Control
 from textual._compositor import ChopsUpdate, Compositor, ReflowResult
 from textual.errors import NoWidget
-from textual.geometry import Offset, Size
+from textual.geometry import Offset, Region, Size
 from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import Widget
@@ -27,6 +28,7 @@ def fits() -> bool:
         and _takes(Screen._compositor_refresh)
         and _takes(Screen._on_timer_update)
         and {"resized", "shown"} <= {*ReflowResult._fields}
+        and _takes(Compositor._render_chops, "crop", "is_rendered_line")
         and "_full_map_invalidated" in vars(Compositor())
         and hasattr(Compositor, "render_partial_update")
         and hasattr(Widget, "_exchange_repaint_regions")
@@ -64,6 +66,17 @@ def _parts_a_sign(strip: Strip, cut: int) -> bool:
     return cell_len(around[:1]) > 1
 
 
+def _runs(lines: Sequence[int]) -> list[tuple[int, int]]:
+    """Lines that follow each other: where each run begins and ends."""
+    found: list[tuple[int, int]] = []
+    for y in lines:
+        if found and found[-1][1] == y:
+            found[-1] = found[-1][0], y + 1
+        else:
+            found.append((y, y + 1))
+    return found
+
+
 class LeanCompositor(Compositor):
     """Makes lean updates, and asks a table where in its text the pointer is."""
 
@@ -88,6 +101,38 @@ class LeanCompositor(Compositor):
         self._full_map_invalidated = False
         self.resized = result.resized | result.shown
         return result
+
+    def _render_chops(
+        self, crop: Region, is_rendered_line: Callable[[int], bool]
+    ) -> Sequence[Mapping[int, Strip]]:
+        """Draws what is to be written, and nothing else.
+
+        Textual draws all lines of all widgets that the changes are between: a clock at the top and
+        a cell at the bottom are the whole screen.
+        """
+        cuts = self.cuts
+        chops: list[dict[int, Strip | None]] = [dict.fromkeys(line[:-1]) for line in cuts]
+        wanted = [y for y in crop.line_range if is_rendered_line(y) and y < len(chops)]
+        for widget, (region, clip) in self.visible_widgets.items():
+            shown = region.intersection(clip)
+            if not shown.overlaps(crop):
+                continue
+            first, last = shown.column_span
+            here = {
+                y: [cut for cut in cuts[y] if first <= cut <= last]
+                for y in wanted
+                if shown.y <= y < shown.bottom
+            }
+            # What is behind others is not seen.
+            lines = [y for y in here if any(chops[y][cut] is None for cut in here[y][:-1])]
+            for top, bottom in _runs(lines):
+                part = Region(shown.x - region.x, top - region.y, shown.width, bottom - top)
+                for y, strip in zip(range(top, bottom), widget.render_lines(part), strict=False):
+                    pieces = strip.divide([cut - shown.x for cut in here[y][1:]])
+                    for cut, piece in zip(here[y], pieces, strict=False):
+                        if chops[y][cut] is None:
+                            chops[y][cut] = piece
+        return cast("Sequence[Mapping[int, Strip]]", chops)
 
     def render_partial_update(self) -> ChopsUpdate | None:
         """What is to be written since the last time."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import is_
 
 from rich.cells import cell_len
 
@@ -70,6 +71,7 @@ class ColumnWidths:
     def __init__(self) -> None:
         self._widths: dict[str, int] = {}
         self._narrower: dict[str, list[int]] = {}
+        self._measured: tuple[Sequence[Column], str | None, list[Cells], list[int]] | None = None
 
     def forget(self) -> None:
         """Starts over, as for other contents."""
@@ -89,27 +91,22 @@ class ColumnWidths:
         Returns:
             A width for each column that would show everything, smoothed over time.
         """
-        wanted = [
-            cell_len(column.title) + (_MARK if column.key == sort_column else 0)
-            for column in columns
-        ]
-        automatic = [
-            index
-            for index, column in enumerate(columns)
-            if column.width is None and not column.hidden
-        ]
-        for cells in rows:
-            count = len(cells)
-            for index in automatic:
-                if index < count:
-                    width = cell_width(cells[index])
-                    if width > wanted[index]:
-                        wanted[index] = width
+        visible = list(rows)
+        known = self._measured
+        same = (
+            known is not None
+            and known[:2] == (columns, sort_column)
+            and len(known[2]) == len(visible)
+            and all(map(is_, known[2], visible))
+        )
+        if known is None or not same:
+            wanted = _wanted(columns, visible, sort_column)
+            self._measured = known = columns, sort_column, visible, wanted
         return [
             column.width
             if column.width is not None
             else self._smoothed(column.key, max(0 if column.flexible else column.min_width, width))
-            for column, width in zip(columns, wanted, strict=True)
+            for column, width in zip(columns, known[3], strict=True)
         ]
 
     def _smoothed(self, key: str, width: int) -> int:
@@ -125,6 +122,24 @@ class ColumnWidths:
             self._widths[key] = seen[1]
             self._narrower.pop(key)
         return self._widths[key]
+
+
+def _wanted(columns: Sequence[Column], rows: Iterable[Cells], sort_column: str | None) -> list[int]:
+    """The widths that would show everything."""
+    wanted = [
+        cell_len(column.title) + (_MARK if column.key == sort_column else 0) for column in columns
+    ]
+    automatic = [
+        index for index, column in enumerate(columns) if column.width is None and not column.hidden
+    ]
+    for cells in rows:
+        count = len(cells)
+        for index in automatic:
+            if index < count:
+                width = cell_width(cells[index])
+                if width > wanted[index]:
+                    wanted[index] = width
+    return wanted
 
 
 def arrange(
