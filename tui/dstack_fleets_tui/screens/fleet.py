@@ -77,7 +77,7 @@ class FleetScreen(WithEvents):
         members = instances.of_fleet(fleet, snapshot)
         rows = {key: instances.cells(each, snapshot, looks) for key, each in members.items()}
         wrong = {key for key, each in members.items() if instances.is_wrong(each, fleet)}
-        table.set_rows(self._only_wrong.of(rows, wrong))
+        table.set_rows(self._only_wrong.of(rows, lambda: wrong))
         table.empty_text = self._only_wrong.empty_text("instance", "No instances.")
         self.find_row()
         if self.view == "configuration":

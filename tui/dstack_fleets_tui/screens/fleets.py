@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
+from dstack_api_client.analysis.moment import Moment
 from dstack_api_client.edits.fleet.new_fleets import TEMPLATES
 from dstack_api_client.model.fleet import Fleet
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Problem
-from dstack_api_client.trends.watch import TrendWatch
 from dstack_fleets_tui.actions import actions, places
 from dstack_fleets_tui.live.session import Session
 from dstack_fleets_tui.screens.lists import TotalsScreen
@@ -28,32 +29,39 @@ class FleetsScreen(TotalsScreen):
     thing = "fleet"
     BINDINGS = list(actions.bindings(places.FLEETS))
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._members: dict[str, fleets.Members] = {}
+        self._with_trends: dict[str, KeptRows[tuple[object, ...]]] = {}
+
     def rows(self, session: Session, snapshot: Snapshot) -> Mapping[str, Cells]:
         """A row per fleet."""
         looks, watch = self.looks_of(session), session.trends
         parts = (fleets.all_made_of(snapshot, looks), watch, watch.version)
-        kept = self.kept(session)
-        return kept.whole(parts, lambda: self._rows(kept, snapshot, looks, watch))
 
-    def _rows(
-        self,
-        kept: KeptRows[tuple[object, ...]],
-        snapshot: Snapshot,
-        looks: Looks,
-        watch: TrendWatch,
-    ) -> Mapping[str, Cells]:
-        glyphs = looks.glyphs
+        def made(moment: Moment) -> Mapping[str, Cells]:
+            return self._rows(session, snapshot, replace(looks, moment=moment))
+
+        return self.kept(session).whole(parts, looks.at, made)
+
+    def _rows(self, session: Session, snapshot: Snapshot, looks: Looks) -> Mapping[str, Cells]:
+        glyphs, watch = looks.glyphs, session.trends
         was = {
             key: fleets.Was(trends.busy(fleet, watch, glyphs), trends.price(fleet, watch, glyphs))
             for key, fleet in snapshot.fleets.items()
         }
+        members = self._members.setdefault(session.project, fleets.Members())
         made_of = {
-            key: fleets.made_of(fleet, snapshot, looks, was[key])
+            key: fleets.made_of(fleet, snapshot, looks, members.of(fleet, snapshot))
             for key, fleet in snapshot.fleets.items()
         }
-        return kept.of(
-            made_of, lambda key: fleets.cells(snapshot.fleets[key], snapshot, looks, was[key])
+        rows = self.kept(session).of(
+            made_of, lambda key: fleets.cells(snapshot.fleets[key], snapshot, looks)
         )
+        # A step that ends changes trends, and nothing else of a row.
+        kept = self._with_trends.setdefault(session.project, KeptRows())
+        parts = {key: (row, was[key]) for key, row in rows.items()}
+        return kept.of(parts, lambda key: fleets.with_trends(rows[key], was[key]))
 
     def wrong(self, snapshot: Snapshot, problems: Sequence[Problem]) -> Collection[str]:
         """The fleets that have a problem."""
@@ -64,9 +72,11 @@ class FleetsScreen(TotalsScreen):
         fleet = snapshot.fleets.get(key)
         return fleets.summary(fleet, self.looks, snapshot.cordon_of(fleet)) if fleet else ""
 
-    def details_of(self, session: Session, snapshot: Snapshot, key: str) -> Details | None:
+    def details_of(
+        self, session: Session, snapshot: Snapshot, key: str, looks: Looks
+    ) -> Details | None:
         """Its problems, its room, its instances and its last events."""
-        looks, fleet = self.looks_of(session), snapshot.fleets.get(key)
+        fleet = snapshot.fleets.get(key)
         if fleet is None:
             return None
         problems = [each for each in session.problems if each.fleet_id == key]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 from textual.widget import Widget
 
+from dstack_api_client.analysis.moment import Moment
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Problem
 from dstack_fleets_tui.actions import actions, places
@@ -47,6 +49,7 @@ class ListScreen(Paned):
         super().__init__()
         self.only_wrong = OnlyWrong()
         self._kept: dict[str, KeptRows[tuple[object, ...]]] = {}
+        self._detailed: tuple[object, Moment, Details | None] | None = None
 
     def body(self) -> Iterable[Widget]:
         """The table."""
@@ -77,8 +80,21 @@ class ListScreen(Paned):
         """The key of every row by its name."""
         raise NotImplementedError
 
-    def details_of(self, session: Session, snapshot: Snapshot, key: str) -> Details | None:
-        """What to show of a row of a project; None for nothing."""
+    def details_of(
+        self, session: Session, snapshot: Snapshot, key: str, looks: Looks
+    ) -> Details | None:
+        """What to show of a row of a project; None for nothing.
+
+        Args:
+            session: The project.
+            snapshot: What is.
+            key: The key of the row.
+            looks: Time and glyphs to show it with, which takes in when it would look different.
+        """
+        return None
+
+    def details_made_of(self) -> object:
+        """What details are made of besides the project and the row."""
         return None
 
     def tell_feed(self, session: Session, snapshot: Snapshot) -> None:
@@ -207,7 +223,18 @@ class ListScreen(Paned):
         found = self.at(key)
         if found is None or found[0].snapshot is None:
             return None
-        return self.details_of(found[0], found[0].snapshot, found[1])
+        session, own = found
+        snapshot, looks = found[0].snapshot, self.looks_of(session)
+        parts = (
+            *(key, snapshot.timeless(), session.problems, session.events, session.trends),
+            *(session.trends.version, looks.glyphs, self.is_beside, self.details_made_of()),
+        )
+        known = self._detailed
+        if known is None or known[0] != parts or not known[1].holds_at(looks.at):
+            moment = Moment(looks.at)
+            made = self.details_of(session, snapshot, own, replace(looks, moment=moment))
+            self._detailed = known = parts, moment, made
+        return known[2]
 
     def focus_on(self) -> None:
         """Tells the feeds what is on screen."""
@@ -238,8 +265,10 @@ class ListScreen(Paned):
         """Fills the table; the cursor stays with its key."""
         table = self.table
         # Where nothing was read yet: rows of another project are not of this one.
-        table.set_rows(self.only_wrong.of(self.all_rows(), self._all_wrong()))
-        table.empty_text = self.only_wrong.empty_text(self.thing, self._why_empty())
+        rows = self.only_wrong.of(self.all_rows(), self._all_wrong)
+        table.set_rows(rows)
+        if not rows:
+            table.empty_text = self.only_wrong.empty_text(self.thing, self._why_empty())
         self._summarise()
 
     def _all_wrong(self) -> Collection[str]:
@@ -309,6 +338,10 @@ class TotalsScreen(ListScreen):
     wide: ClassVar[int]
     """Cells from which there is room for what the last 30 minutes were."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._added_up: object = None
+
     def body(self) -> Iterable[Widget]:
         """The totals, then the table."""
         yield Flow(id="totals", most=1, glyphs=self.fleets_app.glyphs)
@@ -336,8 +369,12 @@ class TotalsScreen(ListScreen):
 
     def _show_totals(self) -> None:
         session = self.session_at_hand
-        snapshot = session.snapshot
-        told = totals(snapshot, session.lookout.healths) if snapshot is not None else []
+        snapshot, healths = session.snapshot, session.lookout.healths
+        of = (session.project, snapshot.fleets if snapshot is not None else None, healths)
+        if self._added_up == of:
+            return
+        self._added_up = of
+        told = totals(snapshot, healths) if snapshot is not None else []
         if told and self.shows_all:
             told.insert(0, ("strong", session.project))
         line = self.query_one("#totals", Flow)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from textual.widget import Widget
 
+from dstack_api_client.analysis.moment import Moment
 from dstack_api_client.feed.update import ConnectionState
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Problem
@@ -16,6 +18,7 @@ from dstack_fleets_tui.live.session import Session
 from dstack_fleets_tui.screens.last_lines import RowLogs
 from dstack_fleets_tui.screens.lists import ListScreen
 from dstack_fleets_tui.tables import details, problems
+from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.drawing.palette import style_of
 from dstack_widgets.drawing.text import literal
 from dstack_widgets.panels.detail_pane import Details, Section
@@ -39,6 +42,8 @@ class ProblemsScreen(ListScreen):
         super().__init__()
         self._logs = RowLogs(self, self.show_details)
         self._written: LastLines | None = None
+        self._told: Sequence[str] = ()
+        self._checked: tuple[object, str] = None, ""
 
     def body(self) -> Iterable[Widget]:
         """How many there are, the table, what is to be said of a row, and what is not known."""
@@ -48,12 +53,19 @@ class ProblemsScreen(ListScreen):
 
     def rows(self, session: Session, snapshot: Snapshot) -> Mapping[str, Cells]:
         """A row per problem."""
-        looks = self.looks_of(session)
-        unseen = session.lookout.news.unseen
-        return {
-            each.key: problems.cells(each, looks, new=each.key in unseen)
-            for each in session.problems
-        }
+        looks, found, unseen = self.looks_of(session), session.problems, session.lookout.news.unseen
+        kept = self.kept(session)
+
+        def made(moment: Moment) -> Mapping[str, Cells]:
+            now = replace(looks, moment=moment)
+            by_key = {each.key: each for each in found}
+            parts = {
+                key: (each, now.age(each.since), key in unseen, now.glyphs)
+                for key, each in by_key.items()
+            }
+            return kept.of(parts, lambda key: problems.cells(by_key[key], looks, new=key in unseen))
+
+        return kept.whole((found, unseen, looks.glyphs), looks.at, made)
 
     def all_rows(self) -> Mapping[str, Cells]:
         """The problems of all projects, the worst first."""
@@ -75,19 +87,27 @@ class ProblemsScreen(ListScreen):
         """Nothing: what is to be said takes more than a line."""
         return ""
 
-    def details_of(self, session: Session, snapshot: Snapshot, key: str) -> Details | None:
+    def details_made_of(self) -> object:
+        """The worst of all, log lines, and what the table says in full already."""
+        # A cause is said once on a screen.
+        whole = (
+            each for each in self.table.visible_keys if self.table.shows_whole(each, "problem")
+        )
+        self._told = tuple(at[1] for each in whole if (at := self.at(each)) is not None)
+        return self._written, self.fleets_app.all_problems[:1], self._told
+
+    def details_of(
+        self, session: Session, snapshot: Snapshot, key: str, looks: Looks
+    ) -> Details | None:
         """The problem in full, what to do, who feels it, the last events and log lines."""
-        looks, found = self.looks_of(session), problem_in(session, key)
+        found = problem_in(session, key)
         if found is None:
             return None
         enter = key_names.key_name("enter", ascii_only=self.fleets_app.ascii)
-        read, table, worst = session.events, self.table, self.fleets_app.all_problems[0]
-        written = self._written
+        read, worst = session.events, self.fleets_app.all_problems[0]
+        written, told = self._written, self._told
 
         def made(width: int, height: int) -> list[Section]:
-            # A cause is said once on a screen.
-            whole = (each for each in table.visible_keys if table.shows_whole(each, "problem"))
-            told = [at[1] for each in whole if (at := self.at(each)) is not None]
             return details.of_problem(
                 found,
                 snapshot,
@@ -153,16 +173,22 @@ class ProblemsScreen(ListScreen):
         snapshot = self.snapshot
         if snapshot is None or not snapshot.complete:
             return super().empty_text()
-        looked_at = (
-            f"Checked: fleets {len(snapshot.fleets)}, instances {len(snapshot.instances)},"
-            f" services {sum(not each.finished for each in snapshot.services.values())},"
-            f" replicas {sum(each.active for each in snapshot.replicas.values())}."
-        )
+        if self._checked[0] != snapshot.timeless():
+            self._checked = snapshot.timeless(), self._looked_at(snapshot)
+        looked_at = self._checked[1]
         if self.fleets_app.health.state is not ConnectionState.LIVE:
             return f"Nothing was wrong in {snapshot.project} when it was last read. {looked_at}"
         if unread(snapshot):
             return f"Nothing wrong in {snapshot.project} as far as it was read. {looked_at}"
         return f"Nothing wrong in {snapshot.project}. {looked_at}"
+
+    @staticmethod
+    def _looked_at(snapshot: Snapshot) -> str:
+        return (
+            f"Checked: fleets {len(snapshot.fleets)}, instances {len(snapshot.instances)},"
+            f" services {sum(not each.finished for each in snapshot.services.values())},"
+            f" replicas {sum(each.active for each in snapshot.replicas.values())}."
+        )
 
     def fill(self) -> None:
         """Fills the table and counts."""

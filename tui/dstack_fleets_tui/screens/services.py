@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from dstack_api_client.analysis.health import desired_of, lost_parts
+from dstack_api_client.analysis.moment import Moment
 from dstack_api_client.analysis.reach import serving_of
 from dstack_api_client.model.every_run import every_run
 from dstack_api_client.model.service import Service
@@ -14,6 +16,7 @@ from dstack_fleets_tui.actions import actions, places
 from dstack_fleets_tui.live.session import Session
 from dstack_fleets_tui.screens.lists import TotalsScreen
 from dstack_fleets_tui.tables import details, services, trends
+from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.panels.detail_pane import Details, Section
 from dstack_widgets.table.cells import Cells
 
@@ -29,9 +32,24 @@ class ServicesScreen(TotalsScreen):
 
     _finished = False
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._added: dict[str, tuple[object, dict[str, tuple[int, int, Sequence[str]]]]] = {}
+
     def rows(self, session: Session, snapshot: Snapshot) -> Mapping[str, Cells]:
         """A row per service."""
-        looks = self.looks_of(session)
+        looks, watch, lookout = self.looks_of(session), session.trends, session.lookout
+        parts = (
+            *(snapshot.timeless(), lookout.problems, lookout.healths, watch, watch.version),
+            *(looks.glyphs, self._finished),
+        )
+
+        def made(moment: Moment) -> Mapping[str, Cells]:
+            return self._rows(session, snapshot, replace(looks, moment=moment))
+
+        return self.kept(session).whole(parts, looks.at, made)
+
+    def _rows(self, session: Session, snapshot: Snapshot, looks: Looks) -> Mapping[str, Cells]:
         shown = (service for service in snapshot.services.values() if self._shown(service))
         ordered = sorted(shown, key=lambda s: (s.finished, s.name, s.submitted_at))
         healths = session.lookout.healths
@@ -39,17 +57,30 @@ class ServicesScreen(TotalsScreen):
         for problem in session.problems:
             for affected in problem.affects:
                 problems.setdefault(affected.name, []).append(problem)
+        # Trends and ages go on: what of the replicas is shown beside them need not be added up.
+        timeless = snapshot.timeless()
+        of, added = self._added.get(session.project, (None, {}))
+        if of != timeless:
+            added = {}
+            self._added[session.project] = timeless, added
+        for each in ordered:
+            if each.id not in added:
+                added[each.id] = (
+                    desired_of(snapshot, each),
+                    serving_of(snapshot, each),
+                    lost_parts(snapshot, each),
+                )
         known = {
             each.id: services.Known(
-                desired_of(snapshot, each),
-                serving_of(snapshot, each),
+                added[each.id][0],
+                added[each.id][1],
                 snapshot.placements.get(each.id),
                 healths.get(each.id),
                 snapshot.routers.get(each.id),
                 problems.get(each.name, ()),
                 trends.ready(each, session.trends, looks.glyphs),
                 trends.price(each, session.trends, looks.glyphs),
-                lost_parts(snapshot, each),
+                added[each.id][2],
             )
             for each in ordered
         }
@@ -67,9 +98,11 @@ class ServicesScreen(TotalsScreen):
         service = snapshot.services.get(key)
         return services.summary(service) if service else ""
 
-    def details_of(self, session: Session, snapshot: Snapshot, key: str) -> Details | None:
+    def details_of(
+        self, session: Session, snapshot: Snapshot, key: str, looks: Looks
+    ) -> Details | None:
         """Its problems, its lanes and its last events."""
-        looks, service = self.looks_of(session), snapshot.services.get(key)
+        service = snapshot.services.get(key)
         if service is None:
             return None
         problems = details.problems_of(service, session.problems)

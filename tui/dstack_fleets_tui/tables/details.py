@@ -282,7 +282,7 @@ def _events(read: Sequence[wire.Event], about: _About, looks: Looks, width: int)
             found.append(event_of(event))
             if len(found) == _EVENTS:
                 break
-    today = looks.now.astimezone().date()
+    today = looks.today
     rows = [events.row(event, today, looks).cells[:-1] for event in found]
     lines = table_lines(events.COLUMNS[:-1], rows, width, titles=False, glyphs=looks.glyphs)
     return Section("Last events", lines)
@@ -291,7 +291,7 @@ def _events(read: Sequence[wire.Event], about: _About, looks: Looks, width: int)
 def _written(read: LastLines, looks: Looks, width: int) -> Section:
     """The last log lines of a replica, or why they can't be read."""
     lines: list[Content] = []
-    today = looks.now.astimezone().date()
+    today = looks.today
     for line in read.lines:
         time = events.time_of(line.at, today) + "  "
         text = shorten(line.text, width - len(time), looks.glyphs.ellipsis)

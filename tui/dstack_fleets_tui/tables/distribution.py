@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from textual.content import Content
 
@@ -12,7 +11,6 @@ from dstack_api_client.analysis.fleet_rows import Cell as GroupCell
 from dstack_api_client.analysis.fleet_rows import Distribution, FleetRow
 from dstack_api_client.model.labels import counted, in_text, lane_name, lane_row
 from dstack_fleets_tui.tables.looks import Looks
-from dstack_fleets_tui.words.formatting import age
 from dstack_placement.engine import LANE_COLUMNS
 from dstack_widgets.drawing.bars import Filling, Share, filled_bar, share_bar
 from dstack_widgets.drawing.glyphs import UNICODE
@@ -180,7 +178,7 @@ def why(row: FleetRow, looks: Looks, *, brief: bool = False) -> str:
     fallen = _fallen(row, brief=brief) if row.fallbacks else ""
     if not row.deficit or row.lane is None:
         return "; ".join(part for part in (fallen, row.reason_here) if part)
-    since = f" for {age(row.deficit_since, looks.now)}" if row.deficit_since else ""
+    since = f" for {looks.since(row.deficit_since)}" if row.deficit_since else ""
     cause = "" if brief else row.cause_here
     told = f"BASELINE {row.held} of {row.minimum}{since}" + (f": {cause}" if cause else "")
     return "; ".join(part for part in (told, fallen) if part)
@@ -203,7 +201,7 @@ def summary(row: FleetRow, labels: Mapping[str, str], looks: Looks, *, told: boo
         f"lanes of {labels.get(row.pool, row.pool)}" if row.pool else "",
         groups if len(row.groups) > 1 else "",
         f"{row.stopping} stopping" if row.stopping else "",
-        "" if told or has_finding(row, looks.now) else why(row, looks),
+        "" if told or has_finding(row, looks) else why(row, looks),
     )
     return "  ".join(part for part in parts if part)
 
@@ -249,20 +247,20 @@ def findings(distribution: Distribution, looks: Looks, told: Collection[str] = (
     waiting = [
         Finding("warn", _lane(row, labels), row.reason_here)
         for row in rows
-        if _waits(row, looks.now) and row.reason not in said and row_key(row) not in told
+        if _waits(row, looks) and row.reason not in said and row_key(row) not in told
     ]
     notes = [Finding("dim", "", note) for note in distribution.notes]
     return [*lost, *fell, *waiting, *notes]
 
 
-def has_finding(row: FleetRow, now: datetime) -> bool:
+def has_finding(row: FleetRow, looks: Looks) -> bool:
     """Whether a finding says why a row is as it is."""
-    return bool(row.deficit or row.fallbacks or _waits(row, now))
+    return bool(row.deficit or row.fallbacks or _waits(row, looks))
 
 
-def _waits(row: FleetRow, now: datetime) -> bool:
+def _waits(row: FleetRow, looks: Looks) -> bool:
     """Whether replicas wait for a place there, or the lane is in cooldown."""
-    return bool(row.reason and not row.deficit) and (row.fleet is None or _cools(row, now))
+    return bool(row.reason and not row.deficit) and (row.fleet is None or _cools(row, looks))
 
 
 def _name(row: FleetRow) -> str:
@@ -282,8 +280,8 @@ def _fallen(row: FleetRow, *, brief: bool = False) -> str:
     return f"{text}: {'; '.join(row.causes_fallen)}" if row.causes_fallen else text
 
 
-def _cools(row: FleetRow, now: datetime) -> bool:
-    return row.cooldown_until is not None and row.cooldown_until > now
+def _cools(row: FleetRow, looks: Looks) -> bool:
+    return row.cooldown_until is not None and not looks.is_past(row.cooldown_until)
 
 
 def _loudness(row: FleetRow) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import inf
 from typing import NamedTuple
 
@@ -10,14 +10,13 @@ from textual.content import Content
 
 from dstack_api_client.analysis.health import Health, HealthState, fleet_health, fleet_room
 from dstack_api_client.model.cordon import Cordon
-from dstack_api_client.model.fleet import Fleet
+from dstack_api_client.model.fleet import Fleet, Instance
 from dstack_api_client.model.labels import counted
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui.tables import trends
 from dstack_fleets_tui.tables.health import cell
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_fleets_tui.words import words
-from dstack_fleets_tui.words.formatting import age
 from dstack_widgets.drawing.bars import state_bar
 from dstack_widgets.drawing.palette import style_of
 from dstack_widgets.drawing.text import literal
@@ -43,6 +42,10 @@ COLUMNS = (
     Column("status", "STATUS", priority=1),
     Column("age", "AGE", justify="right", priority=4),
 )
+
+
+#: Where the past of a fleet stands.
+_BUSY, _PRICE = ([each.key for each in COLUMNS].index(key) for key in ("trend", "price_trend"))
 
 
 class Was(NamedTuple):
@@ -90,17 +93,49 @@ def cells(fleet: Fleet, snapshot: Snapshot, looks: Looks, was: Was | None = None
     )
 
 
-def made_of(fleet: Fleet, snapshot: Snapshot, looks: Looks, was: Was) -> tuple[object, ...]:
-    """All that `cells` makes of the same arguments, for `KeptRows`."""
-    members = map(snapshot.instances.get, fleet.instance_ids)
+def with_trends(cells: Sequence[Cell], was: Was) -> Sequence[Cell]:
+    """The same row with another past."""
+    found = list(cells)
+    found[_BUSY], found[_PRICE] = was
+    return tuple(found)
+
+
+def made_of(
+    fleet: Fleet, snapshot: Snapshot, looks: Looks, members: Sequence[Instance | None]
+) -> tuple[object, ...]:
+    """All that `cells` makes of the same arguments but the past, for `KeptRows`.
+
+    Args:
+        fleet: The fleet.
+        snapshot: Where its instances are.
+        looks: Time and glyphs to show it with.
+        members: Its instances, by `Members`.
+    """
     since = looks.age(fleet.created_at)
-    return (fleet, *members, snapshot.cordons_in(fleet), was, since, looks.glyphs)
+    return (fleet, members, snapshot.cordons_in(fleet), since, looks.glyphs)
 
 
 def all_made_of(snapshot: Snapshot, looks: Looks) -> tuple[object, ...]:
-    """All that `made_of` gives of every fleet but the trends, for `KeptRows.whole`."""
-    ages = [age(fleet.created_at, looks.now) for fleet in snapshot.fleets.values()]
-    return (snapshot.fleets, snapshot.instances, snapshot.cordons, ages, looks.glyphs)
+    """All that `made_of` gives of every fleet but trends and ages, for `KeptRows.whole`."""
+    return (snapshot.fleets, snapshot.instances, snapshot.cordons, looks.glyphs)
+
+
+class Members:
+    """The instances of fleets, gone through again only where one of them is another."""
+
+    def __init__(self) -> None:
+        self._instances: Mapping[str, Instance] = {}
+        self._found: dict[str, tuple[Sequence[str], tuple[Instance | None, ...]]] = {}
+
+    def of(self, fleet: Fleet, snapshot: Snapshot) -> tuple[Instance | None, ...]:
+        """Those of one fleet: the same object as long as they are the same."""
+        if snapshot.instances is not self._instances:
+            self._instances, self._found = snapshot.instances, {}
+        known = self._found.get(fleet.id)
+        if known is None or known[0] is not fleet.instance_ids:
+            found = tuple(map(snapshot.instances.get, fleet.instance_ids))
+            known = self._found[fleet.id] = fleet.instance_ids, found
+        return known[1]
 
 
 def _instances(fleet: Fleet, looks: Looks, cordons: Sequence[Cordon]) -> Content:
@@ -156,5 +191,5 @@ def facts(fleet: Fleet, looks: Looks, cordon: Cordon | None = None) -> list[str]
         parts.append(f"{counted(fleet.other_jobs, 'job')} of tasks and dev environments")
     if fleet.status_message:
         parts.append(fleet.status_message)
-    parts.append(f"created {age(fleet.created_at, looks.now)} ago")
+    parts.append(f"created {looks.since(fleet.created_at)} ago")
     return parts

@@ -73,7 +73,7 @@ def cells(
         looks.word(", ".join(row.fleets)),
         looks.price(row.price),
         CellValue(
-            words.group_why(row, looks.now, brief=brief),
+            words.group_why(row, looks.since, brief=brief),
             "bad" if lost else "warn" if row.reason else "",
         ),
     )
@@ -123,7 +123,7 @@ def findings(shown: Distribution, looks: Looks, told: Collection[str] = ()) -> l
         row for row in shown.by_group if row.reason and row not in lost and row_key(row) not in told
     ]
     return [
-        *(Finding("bad", names[row], words.group_why(row, looks.now)) for row in lost),
+        *(Finding("bad", names[row], words.group_why(row, looks.since)) for row in lost),
         *(Finding("warn", names[row], row.reason) for row in waiting),
         *(Finding("dim", "", note) for note in shown.notes),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from dstack_api_client.model.fleet import Fleet, Instance
@@ -56,7 +56,7 @@ def cells(instance: Instance, snapshot: Snapshot, looks: Looks) -> Sequence[Cell
         looks.price(instance.price),
         looks.age(instance.idle_since if instance.state == "idle" else None),
         looks.age(instance.created_at),
-        _message(instance, snapshot, looks.now),
+        _message(instance, snapshot, lambda: looks.now),
     )
 
 
@@ -73,7 +73,7 @@ def summary(instance: Instance, snapshot: Snapshot) -> str:
     memory = formatting.mebibytes(instance.memory_mib)
     parts = (
         instance.name,
-        _message(instance, snapshot, snapshot.observed_at),
+        _message(instance, snapshot, lambda: snapshot.observed_at),
         words.runs_on(instance, snapshot),
         # Of an SSH host it is just "instance".
         instance.instance_type or "" if instance.backend != "remote" else "",
@@ -85,11 +85,11 @@ def summary(instance: Instance, snapshot: Snapshot) -> str:
     return "  ".join(part for part in parts if part)
 
 
-def _message(instance: Instance, snapshot: Snapshot, now: datetime) -> str:
+def _message(instance: Instance, snapshot: Snapshot, now: Callable[[], datetime]) -> str:
     told = instance.termination_message or (instance.termination_reason or "").replace("_", " ")
     cordon = snapshot.cordon_of(instance)
     parts = (
-        words.cordoned(cordon, now) if cordon is not None else "",
+        words.cordoned(cordon, now()) if cordon is not None else "",
         told or words.same_number(instance, snapshot),
     )
     return "; ".join(part for part in parts if part)

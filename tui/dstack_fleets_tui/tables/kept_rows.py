@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
 from functools import partial
 from typing import Generic, TypeVar
 
+from dstack_api_client.analysis.moment import Moment
 from dstack_widgets.table.cells import Cells
 
 P = TypeVar("P")
@@ -20,7 +22,7 @@ class KeptRows(Generic[P]):
 
     def __init__(self) -> None:
         self._rows: dict[str, tuple[P, Cells]] = {}
-        self._whole: tuple[object, Mapping[str, Cells]] | None = None
+        self._whole: tuple[object, Moment, Mapping[str, Cells]] | None = None
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -48,16 +50,22 @@ class KeptRows(Generic[P]):
         self.forget_all_but(made_of.keys())
         return {key: self.row(key, parts, partial(make, key)) for key, parts in made_of.items()}
 
-    def whole(self, parts: object, make: Callable[[], Mapping[str, Cells]]) -> Mapping[str, Cells]:
+    def whole(
+        self, parts: object, now: datetime, make: Callable[[Moment], Mapping[str, Cells]]
+    ) -> Mapping[str, Cells]:
         """Gives the rows of a list, the same object as long as no row would look different.
 
         Args:
-            parts: What all of the rows are made of; mappings that are the same object cost nothing.
-            make: Makes the rows.
+            parts: What all of the rows are made of, but for the time; mappings that are the same
+                object cost nothing.
+            now: The time.
+            make: Makes the rows, and notes in the moment when one would look different by the time.
         """
-        if self._whole is None or self._whole[0] != parts:
-            self._whole = parts, make()
-        return self._whole[1]
+        known = self._whole
+        if known is None or known[0] != parts or not known[1].holds_at(now):
+            moment = Moment(now)
+            self._whole = known = parts, moment, make(moment)
+        return known[2]
 
     def parts(self, key: str) -> P | None:
         """What a row was made of; None where it is not kept."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
 
 from textual.content import Content
 
+from dstack_api_client.analysis.moment import Moment
 from dstack_fleets_tui.words import formatting
 from dstack_widgets.drawing.glyphs import UNICODE, Glyphs
 from dstack_widgets.table.cells import CellValue
@@ -36,12 +37,44 @@ class Looks:
     """What cells are made with.
 
     Attributes:
-        now: The moment ages are counted to.
+        at: The moment ages are counted to.
         glyphs: The set of signs in use.
+        moment: Takes in when what is made would look different by the time alone.
     """
 
-    now: datetime
+    at: datetime
     glyphs: Glyphs = UNICODE
+    moment: Moment | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def now(self) -> datetime:
+        """The moment, for what may look different at any other."""
+        self._changes(self.at)
+        return self.at
+
+    @property
+    def today(self) -> date:
+        """The day, where one is."""
+        here = self.at.astimezone()
+        midnight = datetime.combine(here.date() + timedelta(days=1), time.min)
+        self._changes(midnight.astimezone())
+        return here.date()
+
+    def is_past(self, time: datetime) -> bool:
+        """Whether a time has come."""
+        if time > self.at:
+            self._changes(time)
+        return time <= self.at
+
+    def _changes(self, time: datetime) -> None:
+        if self.moment is not None:
+            self.moment.changes(time)
+
+    def since(self, since: datetime) -> str:
+        """How long ago something was, as a text."""
+        if self.moment is not None:
+            self.moment.changes(formatting.next_age(since, self.at))
+        return formatting.age(since, self.at)
 
     def text(self, text: str, style: str = "", sort: object = None) -> CellValue:
         """A text with a style of the palette and a value to sort by."""
@@ -77,7 +110,7 @@ class Looks:
         if since is None:
             return self.word(None)
         mark = "+" if at_least else ""
-        return CellValue(f"{formatting.age(since, self.now)}{mark}", "", -since.timestamp())
+        return CellValue(f"{self.since(since)}{mark}", "", -since.timestamp())
 
     def state(self, status: str, more: str = "") -> CellValue:
         """A status as glyph and word; one that is not known is shown as it is.

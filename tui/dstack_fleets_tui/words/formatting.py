@@ -15,6 +15,13 @@ def age(since: datetime | None, now: datetime) -> str:
     return length(now - since)
 
 
+def next_age(since: datetime, now: datetime) -> datetime:
+    """When `age` writes something else."""
+    seconds = max(0, int((now - since).total_seconds()))
+    size = next((size for size in (86400, 3600, 60) if seconds >= size), 1)
+    return since + timedelta(seconds=(seconds // size + 1) * size)
+
+
 def length(span: timedelta) -> str:
     """Writes a length of time in its largest unit; below zero (clocks differ) is `0s`."""
     seconds = max(0, int(span.total_seconds()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -236,18 +236,18 @@ def traffic(known: Traffic | None) -> str:
     return told if known.request_time is None else f"{told}, {seconds(known.request_time)} each"
 
 
-def group_why(row: GroupRow, now: datetime, *, brief: bool = False) -> str:
+def group_why(row: GroupRow, told_age: Callable[[datetime], str], *, brief: bool = False) -> str:
     """What a replica group waits for; a minimum that is not met comes first.
 
     Args:
         row: What the group holds.
-        now: The moment ages are counted to.
+        told_age: Tells how long ago something was.
         brief: Whether it is said elsewhere what a baseline waits for.
     """
     if not row.lacks or not row.is_baseline:
         return row.reason
     least = row.group.replicas_min
-    since = f" for {age(row.since, now)}" if row.since else ""
+    since = f" for {told_age(row.since)}" if row.since else ""
     told = f"BASELINE {least - row.lacks} of {least}{since}"
     return f"{told}: {row.reason}" if row.reason and not brief else told
 

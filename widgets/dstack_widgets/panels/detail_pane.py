@@ -113,7 +113,9 @@ class DetailPane(Lines):
         return "\n".join(line.plain.rstrip() for line in self.lines(self.size.width)).strip()
 
     def show(self, details: Details | None) -> None:
-        """Shows other details; only what looks different is painted."""
+        """Shows other details; only what looks different is painted, and nothing of the same."""
+        if details is self._details:
+            return
         before = self.lines(self.size.width)
         self._details, self._made = details, None
         self.paint(before)

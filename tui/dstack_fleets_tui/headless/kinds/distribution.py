@@ -119,7 +119,7 @@ def _group_cells(
         str(row.pending),
         f"{_group(label, cell)} ({purchase_of(row.group)})",
         price(row.price or None),
-        words.group_why(row, snapshot.observed_at),
+        words.group_why(row, lambda since: age(since, snapshot.observed_at)),
     )
 
 

@@ -242,7 +242,7 @@ class LiveScreen(TableScreen):
         """Shows the state of the connection and the snapshot."""
         if self.is_laid_out:
             self.show_state()
-            self.query(TabsLine).first().show(self._lists(), self._list_key())
+            self.query_one(TabsLine).show(self._lists(), self._list_key())
             self.fill()
             self.show_note()
             self.came_here()

@@ -58,6 +58,11 @@ class DetailScreen(LiveScreen):
         with ContentSwitcher(id="switcher", initial=self._first):
             yield from self.contents()
 
+    @property
+    def notes(self) -> TabsLine:
+        """Beside the views."""
+        return self.query_one("#views", TabsLine)
+
     def on_screen_resume(self) -> None:
         """Has this one thing read now; Textual calls the base's handler too, which catches up."""
         if not (self.is_active and self.is_laid_out):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -19,16 +19,19 @@ class OnlyWrong:
         self.on = False
         self._wrong = self._every = 0
 
-    def of(self, rows: Mapping[str, T], wrong: Collection[str]) -> Mapping[str, T]:
+    def of(self, rows: Mapping[str, T], wrong: Callable[[], Collection[str]]) -> Mapping[str, T]:
         """The rows to show.
 
         Args:
             rows: All of them, by key.
-            wrong: The keys of those with which something is wrong.
+            wrong: Gives the keys of those with which something is wrong.
         """
-        kept = {key: row for key, row in rows.items() if key in wrong}
+        if not self.on:
+            return rows
+        keys = wrong()
+        kept = {key: row for key, row in rows.items() if key in keys}
         self.count(len(kept), len(rows))
-        return kept if self.on else rows
+        return kept
 
     def count(self, wrong: int, every: int) -> None:
         """Takes over how many rows there are, and with how many something is wrong."""

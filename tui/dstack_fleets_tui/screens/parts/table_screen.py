@@ -50,7 +50,7 @@ class TableScreen(LeanScreen[None]):
     @property
     def notes(self) -> TabsLine:
         """Where notes on the table stand."""
-        return self.query(TabsLine).last()
+        return self.query_one(TabsLine)
 
     def _notes(self) -> Iterable[str]:
         table = self.table

@@ -71,7 +71,7 @@ class ServiceScreen(WithEvents):
     @property
     def notes(self) -> TabsLine:
         """Beside the lists: the views take the width of their own line."""
-        return self.query(TabsLine).first()
+        return self.query_one(TabsLine)
 
     def _notes(self) -> Iterable[str]:
         front = self._in_front

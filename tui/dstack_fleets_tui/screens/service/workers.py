@@ -85,7 +85,7 @@ class WorkersView(ServiceView):
             for worker in view.workers
         }
         wrong = {each.key for each in view.workers if each.wrong}
-        self.table.set_rows(self.only_wrong.of(rows, wrong))
+        self.table.set_rows(self.only_wrong.of(rows, lambda: wrong))
         none = "The router has no workers, and none are expected."
         self.table.empty_text = self.only_wrong.empty_text("worker", none)
         self.findings.show(table.findings(view, names, old=old))
