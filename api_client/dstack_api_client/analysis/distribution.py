@@ -15,7 +15,7 @@ from dstack_api_client.analysis.lane_input import (
     lanes_of,
     pools_of,
 )
-from dstack_api_client.analysis.reach import serving
+from dstack_api_client.analysis.reach import out_of_reach
 from dstack_api_client.model.capabilities import UNKNOWN
 from dstack_api_client.model.labels import counted, labels_of, listed, replica_name
 from dstack_api_client.model.placement import LanePlacement, Placement, ReplicaPlacement
@@ -104,11 +104,14 @@ class _Held:
         self.fleet_id = self.fleet_id or replica.fleet_id
         self.price += replica.price or 0.0
         self.replicas.append(replica)
-        counts = self.counts.setdefault(replica.group, [0, 0, 0, 0, 0])
+        counts = self.counts.get(replica.group)
+        if counts is None:
+            counts = self.counts[replica.group] = [0, 0, 0, 0, 0]
         if replica.status == "running":
             counts[0] += 1
-            counts[1] += replica.ready
-            counts[4] += serving(snapshot, [replica])
+            if replica.ready:
+                counts[1] += 1
+                counts[4] += not out_of_reach(snapshot, replica)
         else:
             # One that found no place is about to be sought another.
             counts[2 if replica.starting or replica.found_no_place else 3] += 1
@@ -148,10 +151,14 @@ class _Board:
         self._service = service
         self._ids = {fleet.name: fleet.id for fleet in snapshot.fleets.values()}
         self.left: dict[_At, _Held] = {}
+        places: dict[tuple[str, str | None], _Held] = {}
         for replica in snapshot.active_in(service):
             fleet = assigned.get(replica.submission_id) or replica.fleet_name
-            at = _At(pools.get(replica.group) or engine.SHARED, fleet)
-            self.left.setdefault(at, _Held()).add(replica, snapshot)
+            place = (pools.get(replica.group) or engine.SHARED, fleet)
+            held = places.get(place)
+            if held is None:
+                held = places[place] = self.left[_At(*place)] = _Held()
+            held.add(replica, snapshot)
 
     def take(self, at: _At) -> FleetRow:
         """The row of one place, which is then no longer left."""

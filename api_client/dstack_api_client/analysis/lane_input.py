@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from operator import is_
+from typing import NamedTuple
 
 from dstack_api_client.analysis.requirements import Requirements, requirements_of
 from dstack_api_client.analysis.room_input import room
@@ -87,7 +89,6 @@ def engine_service(
         needs: What its groups ask for after an edit; None for what they do now.
         offered: What the server offers, as far as it was asked.
     """
-    here = members(snapshot)
     between = _between_attempts(snapshot, service)
     if needs is None:
         needs = requirements_of(service.spec)
@@ -110,7 +111,7 @@ def engine_service(
             if replica.active or replica in between
         ),
         rooms={
-            name: _room(snapshot, name, here, asking, offered.get(name))
+            name: _ROOMS.of(snapshot, name, asking, offered.get(name))
             for name, asking in sorted(_asking(lanes, needs).items())
         },
     )
@@ -182,13 +183,50 @@ def _asking(
     return asking
 
 
-def _room(
-    snapshot: Snapshot,
-    name: str,
-    present: Mapping[str, list[Instance]],
-    needs: Mapping[str, Requirements],
-    offered: Mapping[str, bool] | None,
-) -> engine.Room:
-    fleet = snapshot.fleet_named(name)
-    here = present.get(fleet.id, []) if fleet is not None else []
-    return room(fleet, here, needs, offered, snapshot.cordons)
+class _KeptRooms(NamedTuple):
+    """What is kept of one snapshot."""
+
+    of: tuple[object, ...]
+    present: Mapping[str, list[Instance]]
+    rooms: dict[str, tuple[object, engine.Room]]
+
+
+class _Rooms:
+    """The rooms of fleets, gone through again only for another snapshot, or other needs.
+
+    Each key in a form asks for all of them.
+    """
+
+    def __init__(self) -> None:
+        # One object, which another thread replaces as a whole.
+        self._kept: _KeptRooms | None = None
+
+    def of(
+        self,
+        snapshot: Snapshot,
+        name: str,
+        needs: Mapping[str, Requirements],
+        offered: Mapping[str, bool] | None,
+    ) -> engine.Room:
+        """The room in a fleet.
+
+        Args:
+            snapshot: Where it is.
+            name: Its name, as lanes have it.
+            needs: By replica group, what one asks for.
+            offered: By group whether the server offers a new instance there.
+        """
+        of = (snapshot.project, snapshot.fleets, snapshot.instances, snapshot.cordons)
+        kept = self._kept
+        if kept is None or not all(map(is_, kept.of, of)):
+            kept = self._kept = _KeptRooms(of, members(snapshot), {})
+        asked = (needs, offered)
+        found = kept.rooms.get(name)
+        if found is None or found[0] != asked:
+            fleet = snapshot.fleet_named(name)
+            here = kept.present.get(fleet.id, []) if fleet is not None else []
+            found = kept.rooms[name] = asked, room(fleet, here, needs, offered, snapshot.cordons)
+        return found[1]
+
+
+_ROOMS = _Rooms()
