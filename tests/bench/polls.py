@@ -1,7 +1,8 @@
 """What a poll that brings nothing new costs the dashboard, with few replicas and with many.
 
 The server is in memory, in the same process; what it takes itself is left out. Processor time, of
-the feed and of the app with a list in front, at its own interval of polls.
+the feed and of the app with each of its lists in front. What comes once after the first read, the
+past of the trends, is waited for.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from dstack_api_client.feed.feed import Feed
 from dstack_api_client.feed.update import Update
 from dstack_api_client.routers.watch import OverSsh, RouterWatch
 from dstack_api_client.transport.client import Client
+from dstack_fleets_tui.actions import places
 from dstack_fleets_tui.app.app import FleetsApp
 from tests.builders import answers
 from tests.builders.apps import app_reading
@@ -36,9 +38,12 @@ from .table import Table
 
 REPLICAS = (100, 1_000, 10_000)
 POLLS = 40
+LISTS = (places.FLEETS, places.SERVICES, places.PROBLEMS)
 SIZE = (140, 40)
 #: What dstack's server takes for its answers, measured: 0.9 s for 11 MB.
 _SECONDS_A_BYTE = 0.9 / 11e6
+#: Seconds between polls, by which what was read is not late; each is asked for.
+_INTERVAL = 60.0
 _PER_SERVICE = 100
 _PER_FLEET = 50
 
@@ -89,11 +94,30 @@ class LargeServer(FakeServer):
         began = time.process_time()
         try:
             # As it comes over a line, so that the client counts what it reads.
-            content = super().__call__(request).read()
+            answer = super().__call__(request)
+            content = answer.read()
             self.now += len(content) * _SECONDS_A_BYTE
-            return httpx.Response(200, stream=httpx.ByteStream(content))
+            return httpx.Response(
+                answer.status_code, headers=answer.headers, stream=httpx.ByteStream(content)
+            )
         finally:
             self.seconds += time.process_time() - began
+
+    def _events(self, query: dict[str, Any]) -> list[dict[str, Any]]:
+        """Those after what was seen last, without a look at all: that would cool the caches."""
+        last = query.get("prev_recorded_at")
+        if (
+            not query.get("ascending")
+            or last is None
+            or {"target_jobs", "target_instances"} & {*query}
+        ):
+            return super()._events(query)
+        first = len(self.events)
+        while first and answers.seconds(self.events[first - 1]["recorded_at"]) > answers.seconds(
+            last
+        ):
+            first -= 1
+        return self.events[first:][: query["limit"]]
 
     async def over_a_line(self, request: httpx.Request) -> httpx.Response:
         """Answers after others had their turn, as they have while a socket is waited for."""
@@ -135,7 +159,7 @@ async def dashboard(replicas: int, folder: Path) -> AsyncIterator[tuple[FleetsAp
     ):
         feed = SteppedFeed(client, server, routers)
 
-        app = app_reading(feed, client, folder, interval=0.0, now=clock.now)
+        app = app_reading(feed, client, folder, interval=_INTERVAL, now=clock.now)
         async with app.run_test(size=SIZE):
             yield app, feed
 
@@ -175,7 +199,7 @@ class Taken:
         first: The first read.
         updates: How often it was shown.
         loading: The longest callback in it.
-        median: The middle one of the polls after it.
+        medians: The middle one of the polls after it, by the list in front.
         dearest: The dearest of those.
         quiet: The longest callback in them.
     """
@@ -183,7 +207,7 @@ class Taken:
     first: float
     updates: int
     loading: float
-    median: float
+    medians: dict[str, float]
     dearest: float
     quiet: float
 
@@ -197,6 +221,8 @@ async def step(app: FleetsApp, feed: SteppedFeed) -> float:
     polls, served = feed.polls, feed.server.seconds
     began = time.process_time()
     feed.go.set()
+    if app.session.poller is not None:
+        app.session.poller.hurry()
     while feed.polls == polls or app.message_queue_size or app.screen.message_queue_size:
         await turn()
     return time.process_time() - began - (feed.server.seconds - served)
@@ -211,19 +237,29 @@ async def measure(replicas: int) -> Taken:
                 while app.snapshot is None or not app.snapshot.complete:
                     first += await step(app, feed)
             updates = feed.updates
-            await until(lambda: len(app.screen.query("LiveTable")) > 0, what="the list")
-            for _ in range(5):
-                await step(app, feed)
-            with Callbacks(feed.server) as quiet:
-                took = [await step(app, feed) * 1000 for _ in range(POLLS)]
+            await until(lambda: not _past(app), what="what was before the first read")
+            took: dict[str, list[float]] = {}
+            quiet = Callbacks(feed.server)
+            for name in LISTS:
+                app.switch_mode(name)
+                await until(lambda: len(app.screen.query("LiveTable")) > 0, what="the list")
+                for _ in range(5):
+                    await step(app, feed)
+                with quiet:
+                    took[name] = [await step(app, feed) * 1000 for _ in range(POLLS)]
             return Taken(
                 first * 1000,
                 updates,
                 loading.longest,
-                statistics.median(took),
-                max(took),
+                {name: statistics.median(each) for name, each in took.items()},
+                max(map(max, took.values())),
                 quiet.longest,
             )
+
+
+def _past(app: FleetsApp) -> bool:
+    """Whether trends are still filled with what was before."""
+    return any(each.group.startswith("past") and not each.is_finished for each in app.workers)
 
 
 def run() -> Table:
@@ -236,7 +272,7 @@ def run() -> Table:
                 f"{value:,.1f} ms ({value / one:.1f})"
                 for value, one in (
                     (taken.first, least.first),
-                    (taken.median, least.median),
+                    *((taken.medians[name], least.medians[name]) for name in LISTS),
                     (taken.dearest, least.dearest),
                 )
             ),
@@ -247,17 +283,26 @@ def run() -> Table:
         for replicas, taken in found.items()
     ]
     most, fewer = found[10_000], found[1_000]
+    before = {1_000: 14.0, 10_000: 136.0}
     return Table(
         "Processor time of the dashboard for polls of a project in which nothing changes",
         (
-            *("", "first read", "poll, median", "poll, dearest", "updates of the first read"),
-            *("longest callback, loading", "quiet"),
+            *("", "first read", *(f"poll, {name}" for name in LISTS), "dearest poll"),
+            *("updates of the first read", "longest callback, loading", "quiet"),
         ),
         rows,
         "In brackets: times as much as with the fewest replicas.",
         [
-            Figure("a poll that changes nothing, 1,000 replicas", fewer.median, goal=5, before=14),
-            Figure("a poll that changes nothing, 10,000 replicas", most.median, goal=5, before=136),
+            *(
+                Figure(
+                    f"a poll that changes nothing, {replicas:,} replicas, {name} in front",
+                    found[replicas].medians[name],
+                    goal=5,
+                    before=before[replicas] if name == places.FLEETS else None,
+                )
+                for name in LISTS
+                for replicas in before
+            ),
             Figure("the first read of 10,000 replicas", most.first, before=11_300),
             Figure(
                 "the first read, from 1,000 to 10,000 replicas",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +25,7 @@ def at(seconds: float) -> str:
     return (START + timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")
 
 
+@lru_cache(maxsize=65_536)
 def seconds(time: str) -> float:
     """The other way round."""
     moment = datetime.fromisoformat(time.replace("Z", "+00:00"))
