@@ -13,7 +13,7 @@ from tests.builders import dstack_rules
 
 FOLDER = Path(dstack_api_client.__file__).parent
 #: They speak of a release and have no copy of a rule of it: a list of backends.
-WITHOUT_RULE = {"problems.fleets"}
+WITHOUT_RULE = {"model.jobs_only"}
 
 
 def test_what_the_client_follows_is_as_it_was_read() -> None:

@@ -230,4 +230,4 @@ async def test_a_poll_that_comes_in_while_it_ends_is_passed_over():
     async with app.run_test():
         await filled(app)
     assert not app.screen_stack
-    app.on_reading_app_read(FleetsApp.Read(live(known, known), app.session.connection))
+    await app.on_reading_app_read(FleetsApp.Read(live(known, known), app.session.connection))
