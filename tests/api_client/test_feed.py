@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from dstack_api_client.feed.update import ConnectionState
+from dstack_api_client.model.every_run import run_message
 from dstack_api_client.model.replica import Link
 from dstack_api_client.problems.watch import problems_of
 from tests.builders import answers
@@ -594,10 +595,11 @@ async def test_a_project_made_anew_under_its_old_name_is_read_anew() -> None:
         assert followed.snapshot.fleets == {}
 
 
-async def test_why_a_service_failed_is_known_at_the_first_look() -> None:
+async def test_why_a_run_failed_is_known_at_the_first_look() -> None:
     """A run that has ended is read without jobs, and only they tell why."""
     server = small()
-    for number, (name, cause) in enumerate((("worn", "Out of memory"), ("new", "No H100"))):
+    failed = {"worn": "Out of memory", "new": "No H100", "train": "No L4"}
+    for number, (name, cause) in enumerate(failed.items()):
         ended = answers.submission(
             900 + number,
             status="failed",
@@ -614,10 +616,15 @@ async def test_why_a_service_failed_is_known_at_the_first_look() -> None:
                 submitted_at=answers.at(number),
                 last_processed_at=answers.at(5),
                 termination_reason="job_failed",
+                status_message="failed",
+                configuration={"type": "task" if name == "train" else "service"},
             )
         )
     async with following(server) as followed:
         await followed.poll()
+        shot = followed.snapshot
+        (train,) = [run for run in shot.other_runs.values() if run.name == "train"]
+        assert run_message(train, shot) == "No L4"
         found = problems_of(followed.snapshot, followed.snapshot.observed_at)
         assert {problem.subject: problem.text for problem in found if problem.subject != "old"} == {
             "worn": "failed: Out of memory",

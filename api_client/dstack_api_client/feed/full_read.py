@@ -22,7 +22,7 @@ from dstack_api_client.transport.transport import Meter
 _MOST = 100
 #: How many of the newest runs are looked at for those that ended, without their jobs.
 _RECENT = 50
-#: How many runs that ended are looked up one by one: those that just did, and services that failed.
+#: How many runs that ended are looked up one by one: those that just did, and those that failed.
 _MOST_ENDED = 20
 
 
@@ -192,10 +192,11 @@ class Pass:
     async def _read_recent(self) -> bool:
         """Reads the newest runs without jobs, for those that ended; others need their jobs.
 
-        So do services that failed: only their jobs tell why. One of which there is a newer run is
-        not asked about.
+        So do runs that failed: only their jobs tell why. One of which there is a newer run is not
+        asked about, and services are asked about first.
         """
         names: set[str] = set()
+        failed: list[wire.Run] = []
         page = await self._client.runs.page(
             self._project, limit=_RECENT, only_active=False, jobs=False
         )
@@ -203,11 +204,14 @@ class Pass:
             known = self._known.runs.get(run.id)
             if run.status in FINISHED and (known is None or known.status in FINISHED):
                 self._known.put_run(run)
-                if run.status == "failed" and run.jobs is None and _is_service(run, names):
-                    self._failed[run.id] = run.submitted_at
+                name = run_name(run, run.read_spec)
+                if run.status == "failed" and run.jobs is None and name not in names:
+                    failed.append(run)
             elif run.id not in self._known.touched:
                 self._with_jobs[run.id] = run.submitted_at
             names.add(run_name(run, run.read_spec))
+        failed.sort(key=lambda run: run.read_spec.configuration.type != "service")
+        self._failed |= {run.id: run.submitted_at for run in failed}
         self._keep(page)
         return True
 
@@ -270,9 +274,3 @@ class Pass:
                 if run.id in touched or run.id not in self._runs_before or run.status in FINISHED
             ],
         )
-
-
-def _is_service(run: wire.Run, newer: Collection[str]) -> bool:
-    """Whether a run is a service, and none of those that are newer has its name."""
-    is_service = run.read_spec.configuration.type == "service"
-    return is_service and run_name(run, run.read_spec) not in newer
