@@ -20,13 +20,14 @@ from dstack_api_client.analysis.health import (
 )
 from dstack_api_client.analysis.rollout import rollout_of
 from dstack_api_client.analysis.since import Since
-from dstack_api_client.model.replica import Replica
+from dstack_api_client.model.replica import Attempt, Replica
 from dstack_api_client.model.router import RouterStatus, RouterView, Sync
 from dstack_api_client.model.service import Group, Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Impact, Kind
 from dstack_api_client.problems.watch import problems_of
 from dstack_fleets_tui.headless.kinds.services import Known, cells
+from tests.builders.problem_cases import NO_PLACE
 from tests.builders.projects import (
     NOW,
     ago,
@@ -202,6 +203,15 @@ class TestFirstStart:
 
     def test_it_was_started_again(self) -> None:
         assert of([replica(0, ready=False, submission_num=1)], **self.NEW) == "DOWN"
+
+    def test_it_had_to_look_for_a_place(self) -> None:
+        sought = Attempt(ago(minutes=40), NO_PLACE, "No H100.")
+        again = {"earlier": (sought,), "submission_num": 1, "ready": False}
+        old = {"submitted_at": ago(minutes=40)}
+        loads = replica(0, submitted_at=ago(minutes=3), **again)
+        assert of([loads], **old) == "STARTING", "from the time at which it has one"
+        assert of([replace(loads, submitted_at=ago(minutes=16))], **old) == "DOWN"
+        assert of([replace(loads, status="submitted")], **self.NEW) == "DOWN", "it still looks"
 
     def test_it_took_requests_before(self) -> None:
         one = replica(0, ready=False)

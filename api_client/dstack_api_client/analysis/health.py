@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum
 
 from dstack_api_client.analysis.moment import Moment
@@ -122,8 +122,8 @@ def service_health(
     to_serve = sum(_desired(each, service, replicas) for each in service.groups if not each.router)
     if to_serve and (not takes or not _passes(snapshot, service, view, serving)):
         starts = (
-            not time.past(service.submitted_at, FIRST_START)
-            and not any(each.submission_num for each in replicas)
+            not time.past(_begun(service, replicas), FIRST_START)
+            and not any(each.restarts or _seeks_again(each) for each in replicas)
             and not _has_served(service, replicas, since)
             and not stranded(snapshot, service)
         )
@@ -133,6 +133,17 @@ def service_health(
     else:
         state = HealthState.OK
     return Health(state, len(serving), desired)
+
+
+def _begun(service: Service, replicas: list[Replica]) -> datetime:
+    """Since when a service starts: what had to look for a place starts once it has one."""
+    found = [each.since for each in replicas if each.sought_before and each.has_place]
+    return max(found, default=service.submitted_at)
+
+
+def _seeks_again(replica: Replica) -> bool:
+    """Whether no place was to be had for a replica, and none is yet."""
+    return replica.submission_num > 0 and not replica.has_place
 
 
 def _has_served(service: Service, replicas: list[Replica], since: Since) -> bool:
