@@ -99,6 +99,20 @@ def test_the_room_of_a_fleet_is_by_group() -> None:
     assert (wrong.more, wrong.why) == (0, "its host fits no replica")
     unknown = room(shared, here, {"0": needs({"gpu": ["odd"]})})
     assert unknown.more is None
+    bare = [host(status="pending", gpus=None, cpus=0, memory_mib=0)]
+    new = room(shared, bare, {"0": half})
+    assert (new.more, new.why) == (0, "its host is pending"), "nothing is known of it yet"
+
+
+def test_whole_hosts_that_are_taken_are_no_blocks_too_few() -> None:
+    """A fleet may have hosts in blocks beside others; this group takes all of any."""
+    fleet = projects.fleet("mixed", kind="ssh", nodes_max=2, spot_policy=None)
+    here = [
+        host(num=0, status="busy", busy_blocks=1),
+        host(num=1, status="busy", total_blocks=8, busy_blocks=8),
+    ]
+    assert room(fleet, here, {"0": needs({"gpu": "H100:8"})}).why == "both hosts are busy"
+    assert room(fleet, here, {"0": needs(HALF)}).why == "a replica takes 4 of a host's 8 blocks"
 
 
 def test_groups_have_room_on_unlike_hosts() -> None:

@@ -22,6 +22,8 @@ from dstack_placement import engine
 from dstack_placement.engine import mapping
 
 NO_OFFER = "the server has no offer there that fits"
+#: What a host holds is told once it has been connected to.
+_NOT_UP = frozenset({"pending", "provisioning"})
 _TAKES_ANY = Requirements(spot=SpotPolicy.AUTO)
 
 
@@ -147,10 +149,12 @@ def _of_hosts(here: Sequence[Instance], need: Requirements, closed: Container[st
         for number, instance in zip(blocks, here, strict=True)
         if number
     }
-    if here and not any(number != 0 for number in blocks):
+    told = [each for each in here if each.status not in _NOT_UP]
+    if told and not any(number != 0 for number in blocks):
         return "its host fits no replica" if len(here) == 1 else "none of its hosts fits a replica"
-    if any(total > 1 for _, total in sizes):
-        taken, total = min(sizes)
+    parts = [(taken, total) for taken, total in sizes if total > taken]
+    if parts:
+        taken, total = min(parts)
         return f"a replica takes {taken} of a host's {counted(total, 'block')}"
     if any(_is_idle(instance) and instance.id not in closed for instance in here):
         return "no idle host fits a replica"
