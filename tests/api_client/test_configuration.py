@@ -76,3 +76,16 @@ def test_durations_and_ranges():
 
 def test_the_router_kind_has_the_name_operators_use():
     assert readable({"router": {"type": "sglang"}}) == {"router": {"type": "smg"}}
+
+
+def test_a_script_is_written_line_by_line() -> None:
+    script = "smg launch \\\n  --host 0.0.0.0 \\\n  --port 8000\n"
+    text = as_yaml({"commands": ["pip install smg", script]})
+    lines = ["smg launch \\", "  --host 0.0.0.0 \\", "  --port 8000"]
+    assert text.splitlines() == [
+        "commands:",
+        "- pip install smg",
+        "- |",
+        *(f"  {x}" for x in lines),
+    ]
+    assert yaml.safe_load(text) == {"commands": ["pip install smg", script]}

@@ -70,10 +70,22 @@ def readable_value(path: Sequence[str], value: Any) -> Any:
 
 def as_yaml(configuration: Mapping[str, Any]) -> str:
     """Writes a configuration as the YAML of a `.dstack.yml` file, secrets masked."""
-    text: str = yaml.safe_dump(
-        readable(configuration), sort_keys=False, allow_unicode=True, width=100
+    text: str = yaml.dump(
+        readable(configuration), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100
     )
     return text
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes a text of several lines, as a script is, line by line."""
+
+
+def _written(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _written)
 
 
 def duration(seconds: float | str | None) -> str | None:
