@@ -29,6 +29,7 @@ from dstack_api_client.problems.watch import (
     problems_of,
     worst_first,
 )
+from dstack_fleets_tui.headless.kinds.problems import cells as problem_cells
 from tests.builders.generation import seeds
 from tests.builders.problem_cases import (
     CASES,
@@ -188,6 +189,15 @@ def test_attempts_to_find_a_place_are_no_restarts(
     found = stuck(1, status, **now)
     assert (found.restarts, found.since) == (restarts, ago(minutes=since))
     assert found.since_earlier is earlier
+
+
+def test_get_marks_what_may_have_been_wrong_for_longer() -> None:
+    sought = Attempt(ago(minutes=8), NO_PLACE, "No H100.")
+    for number, shown in ((1, "8m"), (5, "8m+")):
+        looks = stuck(1, "submitted", earlier=(sought,), submission_num=number)
+        shot = chat(READY, looks)
+        (found,) = problems_of(shot, NOW)
+        assert shown in problem_cells(found, shot)
 
 
 @pytest.mark.parametrize("status", ["submitted", "provisioning", "pulling", "running"])

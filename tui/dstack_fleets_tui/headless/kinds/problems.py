@@ -127,7 +127,7 @@ def cells(problem: Problem, snapshot: Snapshot) -> Sequence[str]:
         words.affected(problem),
         problem.text,
         price(problem.price),
-        age(problem.since, snapshot.observed_at),
+        age(problem.since, snapshot.observed_at) + ("+" if problem.at_least else ""),
         problem.hint,
     )
 
