@@ -15,6 +15,7 @@ from dstack_placement.engine import (
     Group,
     Lane,
     LaneWhy,
+    Part,
     Replica,
     ReplicaState,
     Room,
@@ -111,6 +112,22 @@ def test_lanes_report_what_is_in_them() -> None:
 def test_the_line_of_a_lane(lane: Lane, wanted: int, now: str, room: int | None, line: str) -> None:
     plan = next_actions(service((lane,), wanted, now, room={"a": room}), now=NOW)
     assert plan.lanes[0].reason == line
+
+
+def test_a_fleet_without_a_maximum_has_no_limit_and_is_no_riddle() -> None:
+    state = service((Lane("a"),), 2, "a")
+    known = Room.of_parts([Part(None, {"": 1})], [""])
+    (line,), notes = _told(replace(state, rooms={"a": known}))
+    assert (line, notes) == ("a has no limit; 1 more to come", ())
+    both = Room.of_parts([Part(None, {"": 1})], ["", "odd"], unknown={"odd"})
+    (line,), notes = _told(replace(state, rooms={"a": both}))
+    assert "is not known" in line
+    assert len(notes) == 1
+
+
+def _told(state: Service) -> tuple[list[str], tuple[str, ...]]:
+    plan = next_actions(state, now=NOW)
+    return [lane.reason for lane in plan.lanes], plan.notes
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,11 @@ class Rooms:
         """How many more replicas fit; None is not known."""
         return self._more.get(fleet)
 
+    def endless(self, fleet: str) -> bool:
+        """Whether there is no limit to how many more fit."""
+        room = self._service.rooms.get(fleet)
+        return room is not None and room.endless
+
     def fits(self, fleet: str, group: str) -> bool:
         """Whether one more replica of a group fits."""
         return self._more.get(fleet, 1) > 0 and self._more_of.get(fleet, {}).get(group, 1) > 0

@@ -50,6 +50,8 @@ class Cause:
                 text = f"{has}room for {number} more only" if number else f"{has}no room"
             case Code.HAS_ROOM:
                 text = f"{has}room for {number} more"
+            case Code.NO_LIMIT:
+                text = f"{has}no limit"
             case Code.ROOM_NOT_KNOWN:
                 text = f"the room in {self.fleet} is not known and counts as unlimited"
             case Code.ABOVE_MAXIMUM:

@@ -150,7 +150,9 @@ def lane_why(board: Board, pool: Pool, count: LaneCount, *, wanted: int, coming:
             parts.append(blocked(board, count, block))
         else:
             more = board.rooms.more(lane.fleet)
-            code = code if more is not None else Code.ROOM_NOT_KNOWN
+            if more is None:
+                endless = board.rooms.endless(lane.fleet)
+                code = Code.NO_LIMIT if endless else Code.ROOM_NOT_KNOWN
             parts.append(Cause(code, lane.fleet, more or 0))
         if coming:
             parts.append(Cause(Code.MORE_TO_COME, number=coming))

@@ -36,6 +36,7 @@ class Code(str, Enum):
     COOLDOWN = "cooldown"
     FULL = "full"
     HAS_ROOM = "has_room"
+    NO_LIMIT = "no_limit"
     ROOM_NOT_KNOWN = "room_not_known"
     MORE_TO_COME = "more_to_come"
     FEW_DESIRED = "few_desired"

@@ -115,6 +115,7 @@ class Room:
         parts: Of what it is made, in the order in which it is filled: a replica placed counts
             against the groups that could have had its part. Where no part is left for it, or none
             is told, it counts as one against every limit.
+        endless: Whether None is known to be no limit: the fleet has no maximum of nodes.
     """
 
     more: int | None = None
@@ -122,6 +123,7 @@ class Room:
     why: str = ""
     why_of: Mapping[str, str] = field(default_factory=dict)
     parts: tuple[Part, ...] = ()
+    endless: bool = False
 
     @classmethod
     def of_parts(
@@ -149,9 +151,10 @@ class Room:
         more = None
         if limits and len(limits) == len(totals):
             more = max(sum(part.most for part in parts) - kept, 0)
+        endless = len(limits) < len(totals) and not any(group in unknown for group in totals)
         if len(totals) < 2:
-            return cls(more, why=why, why_of=why_of or {})
-        return cls(more, limits, why, why_of or {}, tuple(parts))
+            return cls(more, why=why, why_of=why_of or {}, endless=endless)
+        return cls(more, limits, why, why_of or {}, tuple(parts), endless)
 
 
 def take_part(parts: list[Part], group: str) -> tuple[Part, Part] | None:

@@ -384,7 +384,8 @@ def pool_targets(board: Board, pool: Pool) -> list[int]:
 def _notes(board: Board) -> list[Line]:
     notes = []
     fleets = dict.fromkeys(count.lane.fleet for pool in board.pools for count in pool.lanes)
-    unknown = [fleet for fleet in fleets if board.rooms.more(fleet) is None]
+    rooms = board.rooms
+    unknown = [each for each in fleets if rooms.more(each) is None and not rooms.endless(each)]
     if unknown:
         names = ", ".join(unknown)
         text = f"The room in {names} is not known and counts as unlimited."

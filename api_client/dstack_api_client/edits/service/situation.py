@@ -112,7 +112,10 @@ def with_placement(
     for lane in placement.lanes:
         # What the server does not know is not guessed here: its own dry run goes without it too.
         here = rooms.get(lane.fleet, engine.Room())
-        rooms[lane.fleet] = engine.Room(lane.room, why=here.why, why_of=here.why_of)
+        endless = lane.room is None and here.endless
+        rooms[lane.fleet] = engine.Room(
+            lane.room, why=here.why, why_of=here.why_of, endless=endless
+        )
         if lane.cooldown_until is not None and old.get(lane.pool) == new.get(lane.pool):
             cooldowns[lane.pool, lane.fleet] = _cooldown(lane.cooldown_until)
     return replace(
