@@ -209,9 +209,9 @@ async def test_what_the_server_can_do_and_how_it_places(both: dict[Source, Looki
     found = snapshot.capabilities
     assert found.lanes
     assert {"placement", "list", "router"} <= found.features
-    assert found.line == (
-        f"{found.server_version} · placement {found.placement_version}"
-        " · router list through the server"
+    assert found.abilities == (
+        f"placement {found.placement_version}",
+        "router list through the server",
     )
     silent = snapshot.service_named("silent")
     assert silent is not None

@@ -49,18 +49,19 @@ class Streams:
         self._url = f"{url}{path}" if url else f"/proxy/services/{sim.project}/{name}{path}"
         self._headers = {"Host": host} if host else {}
         self._turns = 0
+        self._begun = 0
         self._tasks: list[asyncio.Task[None]] = []
 
     async def begin(self, number: int, seconds: float) -> None:
-        """Opens streams that last so many seconds, and returns once all of them are open."""
-        before = await self.open()
+        """Opens streams that last so many seconds, and returns once each of them was open."""
+        before = self._begun
         await self._sim.faults.slow_tokens(seconds)
         self._tasks += [asyncio.create_task(self._stream()) for _ in range(number)]
-
-        async def are_open() -> bool:
-            return await self.open() >= before + number
-
-        await until(are_open, limit=30, what=f"{number} streams of {self.name} are open")
+        await until(
+            lambda: self._begun >= before + number,
+            limit=30,
+            what=f"{number} streams of {self.name} are open",
+        )
 
     @asynccontextmanager
     async def flowing(self, number: int, seconds: float) -> AsyncIterator[None]:
@@ -115,6 +116,7 @@ class Streams:
                 self.longest_wait = max(self.longest_wait, time.monotonic() - asked)
                 if answer.status_code != 200:
                     return str(answer.status_code)
+                self._begun += 1
                 async for part in answer.aiter_text():
                     text += part
         except httpx.HTTPError as error:
