@@ -8,10 +8,11 @@ import pytest
 
 from dstack_api_client.edits.base.difference import NotInPlaceError, difference
 from dstack_api_client.edits.errors import EndedError
-from dstack_api_client.edits.fleet.fleet import FleetEdit, Nodes, why_not
+from dstack_api_client.edits.fleet.fleet import FleetEdit, why_not
 from dstack_api_client.edits.fleet.fleet_effects import Effects, can_be_deleted, effects
 from dstack_api_client.model.capabilities import UNKNOWN
 from dstack_api_client.model.fleet import Instance
+from dstack_api_client.model.short_forms import Nodes
 from tests.builders import snapshots
 from tests.builders.fleet_edits import BUSY, base, edit, idle, shot
 
@@ -168,3 +169,22 @@ def test_what_a_field_means_for_instances_that_are_there():
 )
 def test_instances_that_no_job_holds_can_be_deleted(instance: Instance, can: bool):
     assert can_be_deleted(instance) is can
+
+
+def test_numbers_put_back_to_what_they_were_have_the_form_in_which_they_were_stored():
+    for stored in ("1..4", 2, {"min": "1", "max": 4}):
+        begun = edit(nodes=stored)
+        changed = begun.with_nodes(Nodes(0, 0, 9))
+        assert changed.configuration["nodes"] == {"min": 0, "max": 9}
+        assert not changed.with_nodes(begun.nodes).changed
+
+
+def test_prices_written_as_text_are_prices():
+    assert edit(max_price="1.5").problems() == ()
+    assert [each.field.name for each in edit(max_price="-1").problems()] == ["max_price"]
+    dear = idle(price=9.0)
+    changed = edit(max_price="10")
+    assert names(after(changed.with_field("max_price", "8.5"), dear)) == ["gpu-0"]
+    assert names(after(changed.with_field("max_price", "9"), dear)) == []
+    with pytest.raises(NotInPlaceError, match="`max_price` of gpu is not as this client knows it"):
+        edit(max_price="cheap")

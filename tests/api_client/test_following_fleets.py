@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from dstack_api_client.edits.fleet.fleet import Nodes
 from dstack_api_client.edits.follow.following import State
 from dstack_api_client.edits.follow.following_fleets import (
     FleetGoal,
@@ -17,6 +16,7 @@ from dstack_api_client.edits.follow.following_fleets import (
 )
 from dstack_api_client.errors import ApiError
 from dstack_api_client.model.cordon import Cordon, Occupant
+from dstack_api_client.model.short_forms import Nodes
 from dstack_api_client.model.snapshot import Snapshot
 from tests.builders import projects
 from tests.builders.fleet_edits import BUSY, edit, idle, shot

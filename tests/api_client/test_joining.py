@@ -192,7 +192,17 @@ class TestFleets:
             ({"min": 2, "max": 2}, (2, 2, 2)),
             (3, (3, 3, 3)),
             (None, (None, None, None)),
-            ("0..2", (None, None, None)),
+            ("0..2", (0, 0, 2)),
+            ("2 ..", (2, 2, None)),
+            ("..3", (0, 0, 3)),
+            ("5", (5, 5, 5)),
+            ({"min": "1", "target": "2", "max": 4.0}, (1, 2, 4)),
+            ({"min": None, "max": 3}, (0, 0, 3)),
+            ("a few", (None, None, None)),
+            ("1..2..3", (None, None, None)),
+            ({"min": 1.5}, (None, None, None)),
+            (True, (None, None, None)),
+            ("9" * 5_000, (None, None, None)),
         ],
     )
     def test_nodes(self, nodes: Any, read: tuple[int | None, ...]) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from textual.pilot import Pilot
 
-from dstack_api_client.edits.fleet.fleet import FleetEdit, Nodes
+from dstack_api_client.edits.fleet.fleet import FleetEdit
 from dstack_api_client.edits.fleet.fleets import FleetPlan
 from dstack_api_client.edits.offers.prices import PlanOffer
+from dstack_api_client.model.short_forms import Nodes
 from dstack_fleets_tui.screens.edit.plan import PlanScreen
 from tests.builders.cloud_fleet_edit import edit, snapshot
 from tests.builders.fleet_plans import fleet_plan

@@ -14,13 +14,14 @@ from dstack_api_client.edits.base.difference import NotInPlaceError
 from dstack_api_client.edits.base.merging import ConflictError
 from dstack_api_client.edits.errors import EndedError, InvalidEditError
 from dstack_api_client.edits.fleet import fleets
-from dstack_api_client.edits.fleet.fleet import FleetEdit, Nodes
+from dstack_api_client.edits.fleet.fleet import FleetEdit
 from dstack_api_client.edits.fleet.fleet_effects import idle_instances
 from dstack_api_client.edits.fleet.new_fleets import TEMPLATES, plan_new_fleet
 from dstack_api_client.edits.perform import undoing
 from dstack_api_client.edits.perform.performing import perform
 from dstack_api_client.edits.spec import fields
 from dstack_api_client.edits.store.keeping import Store
+from dstack_api_client.model.short_forms import Nodes
 from dstack_api_client.transport.client import Client
 from dstack_simulator.handle.handle import Handle
 from tests.builders.audit_log import ends

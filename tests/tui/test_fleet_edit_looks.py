@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from textual.pilot import Pilot
 
-from dstack_api_client.edits.fleet.fleet import FleetEdit, Nodes
+from dstack_api_client.edits.fleet.fleet import FleetEdit
+from dstack_api_client.model.short_forms import Nodes
 from dstack_fleets_tui.screens.edit.fleet import FleetEditScreen
 from dstack_fleets_tui.settings.settings import Settings
 from dstack_widgets.inputs.edit_grid import Place

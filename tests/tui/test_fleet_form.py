@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from dstack_api_client.edits.fleet.fleet import FleetEdit, Nodes
+from dstack_api_client.edits.fleet.fleet import FleetEdit
 from dstack_api_client.edits.service.checks import FieldName, Problem
+from dstack_api_client.model.short_forms import Nodes
 from dstack_fleets_tui.editing import fleet_form
 from dstack_widgets.inputs.edit_grid import GridRow, Place
 from tests.builders.cloud_fleet_edit import edit

@@ -12,11 +12,12 @@ from dstack._internal.core.models.resources import GPUSpec
 
 from dstack_api_client.edits.base.difference import changed_fields, difference
 from dstack_api_client.edits.fleet import fleets
-from dstack_api_client.edits.fleet.fleet import FleetEdit, Nodes
+from dstack_api_client.edits.fleet.fleet import FleetEdit
 from dstack_api_client.edits.service.checks import FieldName
 from dstack_api_client.model.capabilities import UNKNOWN
 from dstack_api_client.model.configuration import gpu_parts, readable
 from dstack_api_client.model.profile import FIELDS, in_profile, spec_yaml
+from dstack_api_client.model.short_forms import Nodes
 from dstack_fleets_tui.editing import fleet_form
 from tests.builders.fleet_edits import base
 

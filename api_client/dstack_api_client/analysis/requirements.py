@@ -17,6 +17,7 @@ from typing import Any
 from dstack_api_client.analysis.spot_policies import PolicyInForce, SpotPolicy, policies_of
 from dstack_api_client.model.fleet import Instance
 from dstack_api_client.model.gpus import Gpus
+from dstack_api_client.model.short_forms import read_price
 from dstack_placement.engine import mapping
 
 _GIB = 1024
@@ -209,10 +210,9 @@ def requirements_of(
         resources = entry.get("resources")
         if resources is None:
             resources = configuration.get("resources")
-        price = setting("max_price")
         demands: dict[str, Any] = {
             "spot": policy.value,
-            "max_price": price if isinstance(price, int | float) else None,
+            "max_price": read_price(setting("max_price")),
             "backends": _names(setting("backends")),
             "regions": _names(setting("regions")),
             "zones": _names(setting("availability_zones")),

@@ -11,6 +11,7 @@ from dstack_api_client.join.locate import NONE_IMPORTED, fleet_of_instance
 from dstack_api_client.model.fleet import BY_USER, INSTANCE_GONE, Fleet, Instance
 from dstack_api_client.model.gpus import Gpus
 from dstack_api_client.model.replica import ReplicaKey
+from dstack_api_client.model.short_forms import read_nodes
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire
 from dstack_api_client.transport.wire_values import LazySpec
@@ -168,22 +169,14 @@ def _by_number(instance: Instance) -> tuple[int, str]:
 
 
 def _nodes(nodes: Any) -> tuple[int | None, int | None, int | None]:
-    """Smallest, wanted and largest number; the server leaves out a target that is the minimum."""
-    if isinstance(nodes, int):
-        return nodes, nodes, nodes
-    if not isinstance(nodes, Mapping):
-        return None, None, None
-    low, target, high = (_number(nodes.get(key)) for key in ("min", "target", "max"))
-    return low, low if target is None else target, high
+    """Smallest, wanted and largest number."""
+    read = read_nodes(nodes)
+    return (read.least, read.target, read.greatest) if read is not None else (None, None, None)
 
 
 def _hosts_as_nodes(hosts: Any) -> tuple[int | None, int | None, int | None]:
     count = len(hosts) if isinstance(hosts, list) else None
     return count, count, count
-
-
-def _number(value: Any) -> int | None:
-    return value if isinstance(value, int) else None
 
 
 def _duration(value: Any) -> str | None:

@@ -21,6 +21,7 @@ __all__ = [
     "roles",
     "router",
     "service",
+    "short_forms",
     "snapshot",
     "stranded",
     "traffic",

@@ -6,10 +6,11 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from dstack_api_client.edits.fleet.fleet import FleetEdit, Nodes
+from dstack_api_client.edits.fleet.fleet import FleetEdit
 from dstack_api_client.edits.service.checks import FieldName, Problem, whole_number
 from dstack_api_client.model.configuration import GPU_PARTS, MASK, gpu_parts, readable
 from dstack_api_client.model.profile import MARK, in_profile
+from dstack_api_client.model.short_forms import Nodes
 from dstack_fleets_tui.words import formatting
 from dstack_placement.engine import mapping
 from dstack_widgets.drawing.glyphs import UNICODE, Glyphs

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeGuard
+from typing import Any
 
 from dstack_api_client.edits.base.base import Base
 from dstack_api_client.edits.base.difference import NotInPlaceError
@@ -18,6 +18,7 @@ from dstack_api_client.edits.fleet.hosts import Host
 from dstack_api_client.edits.service.checks import MOST, FieldName, Problem
 from dstack_api_client.edits.spec import fields
 from dstack_api_client.edits.spec.views import configuration_of
+from dstack_api_client.model.short_forms import Nodes, read_nodes, read_price
 from dstack_api_client.text import one_line
 from dstack_placement.engine import mapping
 
@@ -39,38 +40,17 @@ _HOSTS = (*_CONFIGURATION, "ssh_config", "hosts")
 _LISTS = ("backends", "regions", "availability_zones", "instance_types")
 
 
-@dataclass(frozen=True, slots=True)
-class Nodes:
-    """How many instances a fleet has."""
-
-    least: int
-    target: int
-    greatest: int | None
-
-
 def nodes_of(configuration: Mapping[str, Any]) -> Nodes:
     """The numbers of instances in a configuration, as the server stores it."""
-    nodes = configuration.get("nodes")
-    if _is_count(nodes):
-        return Nodes(nodes, nodes, nodes)
-    if not isinstance(nodes, Mapping):
-        return Nodes(0, 0, None)
-    low, wanted, high = (nodes.get(key) for key in ("min", "target", "max"))
-    least = low if _is_count(low) else 0
-    return Nodes(least, wanted if _is_count(wanted) else least, high if _is_count(high) else None)
-
-
-def _is_count(value: Any) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return read_nodes(configuration.get("nodes")) or Nodes(0, 0, None)
 
 
 def _unreadable(configuration: Mapping[str, Any]) -> str | None:
     """The first field that is not as a server of any version has it."""
     nodes, price = configuration.get("nodes"), configuration.get("max_price")
-    counts = list(nodes.values()) if isinstance(nodes, Mapping) else [nodes]
-    if not all(count is None or _is_count(count) for count in counts):
+    if nodes is not None and read_nodes(nodes) is None:
         return "nodes"
-    if price is not None and (isinstance(price, bool) or not isinstance(price, int | float)):
+    if price is not None and read_price(price) is None:
         return "max_price"
     shapes: tuple[tuple[str, type], ...] = (("resources", Mapping), ("tags", Mapping))
     shapes += tuple((name, list) for name in _LISTS)
@@ -143,13 +123,16 @@ class FleetEdit:
 
     def with_nodes(self, nodes: Nodes) -> FleetEdit:
         """Changes the numbers of instances."""
-        was = self.configuration.get("nodes")
-        others = dict(mapping(was))
+        path = (*_CONFIGURATION, "nodes")
+        if nodes == nodes_of(self.base.configuration):  # in the form in which it was stored
+            stored = self.base.configuration.get("nodes", fields.ABSENT)
+            return self.with_values({path: stored})
+        others = dict(mapping(self.configuration.get("nodes")))
         others.pop("target", None)
         value: dict[str, Any] = {**others, "min": nodes.least}
         if nodes.target != nodes.least:  # the server leaves out a target that is the minimum
             value["target"] = nodes.target
-        return self.with_values({(*_CONFIGURATION, "nodes"): {**value, "max": nodes.greatest}})
+        return self.with_values({path: {**value, "max": nodes.greatest}})
 
     def with_field(self, name: str, value: Any) -> FleetEdit:
         """Changes one of the fields of `IN_PLACE` as a whole; None is the default.
@@ -221,7 +204,7 @@ class FleetEdit:
         ):
             if count is not None and count > MOST:
                 yield _wrong(name, f"`{name}` is too large. Write {MOST} or less.")
-        price = self.configuration.get("max_price")
+        price = read_price(self.configuration.get("max_price"))
         if price is not None and price <= 0:
             line = f"`max_price` ({price:g}) has to be above 0. Leave it empty for no limit."
             yield _wrong("max_price", line)

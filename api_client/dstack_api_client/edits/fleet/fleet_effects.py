@@ -15,6 +15,7 @@ from dstack_api_client.edits.outlook.warnings import PlanWarning, Risk
 from dstack_api_client.edits.spec import fields
 from dstack_api_client.model.fleet import INSTANCE_GONE, Instance
 from dstack_api_client.model.jobs_only import jobs_only_line, no_minimum_line, with_jobs_only
+from dstack_api_client.model.short_forms import read_price
 from dstack_api_client.model.snapshot import Snapshot
 
 #: Instances of these states end when they no longer fit.
@@ -147,7 +148,7 @@ def _fits(instance: Instance, spec: Mapping[str, Any]) -> bool:
     policy = _value(spec, "spot_policy") or "on-demand"
     if policy != "auto" and instance.spot != (policy == "spot"):
         return False
-    limit = _value(spec, "max_price")
+    limit = read_price(_value(spec, "max_price"))
     if limit is not None and instance.price is not None and instance.price > limit:
         return False
     return (
