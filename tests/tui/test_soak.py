@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import gc
 import sys
+import weakref
 from typing import Any
 
 import pytest
+from textual import events
+from textual.screen import Screen
 from textual.strip import Strip
 
 from dstack_fleets_tui.app.reading import _spare_the_collector
@@ -62,6 +65,33 @@ async def test_what_was_drawn_of_a_screen_goes_with_it() -> None:
             held.append(sum(type(each) is Strip for each in gc.get_objects()))
         # The last one may not have gone yet.
         assert min(held[-3:]) < held[0] + 150, held
+
+
+class _Keeping(Screen[None]):
+    """Keeps the keys that come, as an editor does whose fields are not there yet."""
+
+    def on_key(self, event: events.Key) -> None:
+        self.kept = event
+
+
+async def test_a_screen_that_was_left_with_keys_that_wait_goes() -> None:
+    app = app_on(GivenFeed(live(routed_service.snapshot())))
+    async with app.run_test(size=SIZE) as pilot:
+        await filled(app)
+        screen = _Keeping()
+        left = weakref.ref(screen)
+        await app.push_screen(screen)
+        await pilot.press("4")
+        assert screen.kept.key == "4"
+        await app.pop_screen()
+        await pilot.press("down", "up")  # what came last is remembered, and where it went
+        del screen
+
+        def is_gone() -> bool:
+            gc.collect()
+            return left() is None
+
+        await until(is_gone, limit=10, what="that nothing holds the screen")
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from textual import events
 
@@ -27,7 +27,8 @@ class KeyedApp(ActingApp):
         return KeysInTurn(self, self._hand_on)
 
     @cached_property
-    def _meant_for(self) -> WeakKeyDictionary[events.Key, Screen[Any]]:
+    def _meant_for(self) -> WeakKeyDictionary[events.Key, ref[Screen[Any]]]:
+        """By key the screen; by reference, since an editor that was left may still have keys."""
         return WeakKeyDictionary()
 
     async def on_event(self, event: events.Event) -> None:
@@ -79,7 +80,7 @@ class KeyedApp(ActingApp):
         if event.is_forwarded:
             # A widget had it and left it to the bindings, which are those of the screen in front.
             meant = self._meant_for.get(event) if isinstance(event, events.Key) else None
-            return meant is None or meant is screen
+            return meant is None or meant() is screen
         key = event.key if isinstance(event, events.Key) else ""
         if event.time < self._answered_at and self._answered_by in ("", key):
             return False
@@ -90,5 +91,5 @@ class KeyedApp(ActingApp):
         self.touches += 1
         self._handed_on = key
         if isinstance(event, events.Key):
-            self._meant_for[event] = screen
+            self._meant_for[event] = ref(screen)
         return True
