@@ -11,6 +11,7 @@ from dstack_api_client import errors
 from dstack_api_client.edits.service.service import what_is_missing
 from dstack_api_client.feed.update import ConnectionState
 from dstack_api_client.model.capabilities import UNKNOWN, Capabilities
+from dstack_api_client.versions import version_of
 from tests.builders.followed_feed import following
 from tests.builders.unusable import UNUSABLE
 from tests.servers.addon_answers import FEATURES, AddonServer
@@ -156,3 +157,21 @@ async def test_a_token_that_is_not_accepted_is_told_as_such() -> None:
         (update,) = await followed.poll()
         assert update.health.state is ConnectionState.UNAUTHORISED
     assert issubclass(errors.UnauthorisedError, errors.ApiError)
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("0.22.5", (0, 22, 5)),
+        ("0.22.5rc1", (0, 22)),
+        ("1.x.3", (1,)),
+        ("0.0.0", None),
+        ("main", None),
+        ("\u00b2.1", None),
+        ("9" * 5000, None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_a_version_may_be_no_number(text: str | None, read: tuple[int, ...] | None) -> None:
+    assert version_of(text) == read

@@ -24,9 +24,12 @@ from dstack_api_client.edits.outlook.dryrun import dry_run, dry_run_here
 from dstack_api_client.edits.service import checks, texts
 from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_api_client.errors import ApiError
+from dstack_api_client.model.short_forms import Nodes
 from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.editing import fleet_form, form, outlook
 from tests.builders import answers, projects
+from tests.builders.fleet_edits import BUSY, idle, shot
+from tests.builders.fleet_edits import edit as edit_of_fleet
 from tests.builders.generation import PARTS, SEED, cases
 from tests.builders.mutations import mutated
 from tests.builders.previewed_edits import PREVIEWS, begun
@@ -128,17 +131,33 @@ async def test_a_service_with_slips_is_edited_or_refused(part: int) -> None:
 @pytest.mark.generated
 @pytest.mark.parametrize("part", PARTS)
 async def test_a_fleet_with_slips_is_edited_or_refused(part: int) -> None:
+    there = shot(idle(price=9.0), BUSY)
+    (gpu,) = there.fleets.values()
     client = Client("http://server", "t", transport=httpx.MockTransport(lambda request: None))
 
     async def look(body: bytes) -> None:
         base = fleet_of(client, "main", body)
-        base = replace(base, resource={**base.resource, "project_name": "main"})
+        base = replace(base, id=gpu.id, resource={**base.resource, "project_name": "main"})
         edit = FleetEdit.begin(base)
         fleet_edits.as_text(edit)
         fleet_form.rows(edit, edit.problems())
-        difference(base.spec, edit.with_field("tags", {"a": "b"}).spec, "fleet", WITH_LANES)
+        changed = edit.with_field("tags", {"a": "b"}).with_nodes(Nodes(0, 0, 1))
+        difference(base.spec, changed.spec, "fleet", WITH_LANES)
+        if not changed.problems():
+            assert fleet_edits.effects_of(changed, there) is not None
 
     assert await _tried(FLEET, part, look) == {}
+
+
+def test_prices_of_a_profile_are_no_numbers_for_sure() -> None:
+    """A cloud fleet may have them there: nothing looks at a profile before it is edited."""
+    there = shot(idle(price=9.0))
+    (gpu,) = there.fleets.values()
+    for price in ("8.5", "cheap", [], True):
+        base = replace(edit_of_fleet().base, id=gpu.id)
+        spec = {**base.spec, "profile": {"max_price": price}}
+        edit = FleetEdit.begin(replace(base, spec=spec))
+        assert fleet_edits.effects_of(edit.with_field("tags", {"a": "b"}), there) is not None
 
 
 @pytest.mark.generated
@@ -154,4 +173,5 @@ async def test_a_preview_with_slips_is_shown_or_refused(part: int) -> None:
             assert all(line.plain is not None for line in outlook.whole(found))
 
     assert await _tried(PREVIEW, part, look) == {}
+    await look(msgspec.json.encode(PREVIEW).replace(b'"move"', b'"of a later version"'))
     assert msgspec.json.encode(PREVIEW)
