@@ -72,22 +72,24 @@ async def test_what_was_drawn_of_a_screen_goes_with_it() -> None:
 class _Keeping(Screen[None]):
     """Keeps the keys that come, as an editor does whose fields are not there yet."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: list[events.Key] = []
+
     def on_key(self, event: events.Key) -> None:
-        self.kept = event
+        self.kept.append(event)
 
 
 async def test_a_screen_that_was_left_with_keys_that_wait_goes() -> None:
     app = app_on(GivenFeed(live(routed_service.snapshot())))
     async with app.run_test(size=SIZE) as pilot:
         await filled(app)
-        screen = _Keeping()
-        left = weakref.ref(screen)
-        await app.push_screen(screen)
+        await app.push_screen(_Keeping())
+        left = weakref.ref(app.screen)
         await pilot.press("4")
-        assert screen.kept.key == "4"
+        await until(lambda: isinstance(app.screen, _Keeping) and app.screen.kept, what="the key")
         await app.pop_screen()
         await pilot.press("down", "up")  # what came last is remembered, and where it went
-        del screen
 
         def is_gone() -> bool:
             gc.collect()
