@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections import Counter
 from typing import Any
@@ -191,6 +192,34 @@ async def test_a_layout_is_made_once_however_many_ask_where_they_are(
         await app.push_screen(Whole())
         await all_painted(app, pilot)
         assert made["reflow"] == made["_arrange_root"] >= 1
+
+
+async def test_a_screen_that_stays_keeps_few_of_the_widgets_that_were_asked_for() -> None:
+    app = Stack()
+    async with app.run_test(size=SIZE):
+        front = Whole()
+        await app.push_screen(front)
+        for number in range(200):
+            await front.mount(Static(id=f"new-{number}"))
+            assert front.query_one(f"#new-{number}") is front.query_one(f"#new-{number}")
+            await front.query_one(f"#new-{number}").remove()
+        gc.collect()
+        found = [each for each in gc.get_objects() if isinstance(each, Static)]
+        assert len([each for each in found if str(each.id).startswith("new-")]) < 100
+
+
+async def test_a_textual_that_keeps_no_such_widgets_finds_them_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begin = DOMNode.__init__
+
+    def without(node: DOMNode, *args: Any, **kwargs: Any) -> None:
+        begin(node, *args, **kwargs)
+        if isinstance(node, Whole):
+            del node._query_one_cache
+
+    monkeypatch.setattr(DOMNode, "__init__", without)
+    assert not hasattr(Whole(), "_query_one_cache")
 
 
 @pytest.mark.parametrize("lacking", ["a name", "the module"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from textual.cache import LRUCache
 from textual.geometry import Size
 from textual.reactive import var
 from textual.screen import Screen, ScreenResultType
@@ -13,6 +14,9 @@ from dstack_widgets.screen.painting import PaintsAll
 
 if TYPE_CHECKING:
     from dstack_widgets.screen.lean_compositor import LeanCompositor
+
+#: Widgets that are asked for again and again, by name or by kind: many times what a screen has.
+_FOUND = 64
 
 
 def _compositor() -> LeanCompositor | None:
@@ -43,6 +47,9 @@ class LeanScreen(PaintsAll, Screen[ScreenResultType]):
         self._lean = _compositor()
         if self._lean is not None:
             self._compositor = self._lean
+        # Textual keeps 1,024 widgets that were asked for, most from before something came or went.
+        if isinstance(getattr(self, "_query_one_cache", None), LRUCache):
+            self._query_one_cache = LRUCache(_FOUND)
 
     def _refresh_layout(self, *args: Any, **kwargs: Any) -> None:
         """Lays out and paints, and takes what it has painted for painted.
