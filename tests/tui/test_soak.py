@@ -7,6 +7,7 @@ once caches are full, after some 2,400 polls.
 from __future__ import annotations
 
 import gc
+import random
 import sys
 import weakref
 from typing import Any
@@ -16,12 +17,15 @@ from textual import events
 from textual.screen import Screen
 from textual.strip import Strip
 
+from dstack_api_client.feed.feed import Feed
 from dstack_fleets_tui.app.reading import _spare_the_collector
 from tests.bench.soak import soak
-from tests.builders import routed_service
+from tests.builders import answers, routed_service
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.generation import SEED
 from tests.screens import SIZE, filled
+from tests.servers import churn as churn_of_server
+from tests.servers.churn import Churn, ChurningServer
 from tests.waiting import until
 
 POLLS = 600
@@ -109,3 +113,24 @@ async def test_nothing_grows_with_the_polls() -> None:
     for name in ("tasks", "threads", "descriptors", "widgets", "timers"):
         assert getattr(late, name) <= getattr(early, name) + SOME, (name, done)
     assert late.left <= LEFT, done
+
+
+async def test_the_server_that_is_polled_piles_up_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is in the process whose memory the bench measures."""
+    monkeypatch.setattr(churn_of_server, "_TIMES", 500)
+    server = ChurningServer()
+    churn = Churn(server, random.Random(SEED))
+    held = []
+    async with server.client(monotonic=lambda: server.now) as client:
+        feed = Feed(client, "main", monotonic=lambda: server.now)
+        for number in range(1, 801):
+            server.now += 2.0
+            churn.between_polls()
+            async for _ in feed.poll():
+                pass
+            if number % 400 == 0:
+                held.append((len(server.wanted), answers.seconds.cache_info().currsize))
+                assert len(server.events) <= 400
+    for wanted, times in held:
+        assert wanted <= 2
+        assert times <= 1_100, "one poll reads those of 400 events"
