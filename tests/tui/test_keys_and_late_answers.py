@@ -292,6 +292,22 @@ async def test_a_key_gives_a_sign_while_a_slow_server_is_asked(
         event.set()
 
 
+async def test_the_sign_goes_when_the_answer_is_there(
+    server: ChangingServer, tmp_path: Path
+) -> None:
+    await applied_before(server, Store(tmp_path))
+    async with dashboard(server, tmp_path) as (app, pilot):
+        event = server.hold("runs/get_plan")
+        app.said._clock = lambda: 0.0  # no message goes by itself
+        await pilot.press("u")
+        sign = "Reading the last change of chat."
+        await until(lambda: app.said.current and app.said.current.message == sign)
+        event.set()
+        await shown(app, PlanScreen)
+        await until(lambda: app.said.current is None, what="an empty line")
+        assert sign in [each.message for each in app.said.log]
+
+
 async def test_who_is_still_there_is_told_that_a_plan_was_not_opened(
     server: ChangingServer, tmp_path: Path
 ) -> None:

@@ -19,6 +19,7 @@ from dstack_fleets_tui.settings.settings import Settings
 from dstack_widgets.panels.facts import Fact, Facts
 from dstack_widgets.panels.flow import Flow
 from dstack_widgets.table.cells import plain_text
+from tests.builders import projects
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.memory_client import START, GivenClient, event, metrics, run, submission
 from tests.builders.snapshots import instance, replica, service, snapshot
@@ -125,11 +126,20 @@ async def test_the_overview_tells_state_host_use_and_output():
         assert opened.facts()["GPU use"].endswith("▂▇▄")
         assert opened.facts()["instance"] == "gpu-0  10.0.0.1"
         assert opened.facts()["share"] == "H100:8  of H100:8, 1 of 1 block busy"
-        assert "ready" in opened.facts()["probes"]
+        assert opened.facts()["probes"] == "✓ ready  (3 in a row, 1 needed)"
         await until(lambda: "ready to serve" in opened.facts().values())
         await until(lambda: "ready to serve" in screen_text(opened.app))
         head = opened.app.screen.query_one("#head", Flow).text
         assert head.startswith("chat 0  running  ready  fleet gpu")
+
+
+async def test_the_overview_says_why_the_replica_is_where_it_is():
+    why = projects.placed(0, "gpu", "priority", "first by priority")
+    why = replace(why, job_id="j-chat-0-1")
+    shot = snapshot(replicas=[replica(submission_id="j-chat-0-1", submission_num=1)])
+    shot = replace(shot, placements={"s-chat": projects.placement(replicas=[why])})
+    async with Opened(shot=shot) as opened:
+        await opened.has("placed", "priority: first by priority")
 
 
 async def test_the_feed_is_told_that_its_service_and_fleet_are_open():

@@ -83,6 +83,21 @@ def test_the_same_again_is_said_once() -> None:
     assert (line.text, line.waiting, len(line.log)) == (line.log[0].message, 0, 3)
 
 
+def test_what_is_taken_back_makes_way_and_is_kept_in_the_log() -> None:
+    line = Line()
+    line.put("Reading the last change of chat.", 1, warning=False)
+    line.put("The clock is wrong.", 1)
+    line.time = 1.0
+    line.take_back("Reading the last change of chat.")
+    assert (line.text, line.waiting, len(line.log)) == ("The clock is wrong.", 0, 2)
+    line.time = 15.9
+    assert line.text == "The clock is wrong."
+    line.take_back("Something else.")
+    assert line.text == "The clock is wrong."
+    line.time = 16.1
+    assert line.text == ""
+
+
 def test_the_last_hundred_are_kept() -> None:
     line = Line()
     for number in range(KEPT + 20):

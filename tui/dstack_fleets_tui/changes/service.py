@@ -183,7 +183,7 @@ class Changing:
 
         Args:
             work: What to do; not called if something else begins before it.
-            sign: What is shown where a server is slow to answer.
+            sign: What is shown where a server is slow to answer, until it has answered.
 
         Returns:
             Who does it.
@@ -197,6 +197,8 @@ class Changing:
                 self._app.warn(str(error))
             finally:
                 timer.stop()
+                if sign:
+                    self._app.take_back(sign)
 
         return self._app.run_worker(telling, group=GROUP, exclusive=True)
 

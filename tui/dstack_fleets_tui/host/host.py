@@ -203,6 +203,11 @@ class Host(ThemedApp):
         self.said.say(Said(one_line(message), self.now().astimezone(), warning), self.touches)
         self.show_said()
 
+    def take_back(self, message: str) -> None:
+        """Shows a message no longer that is no longer true."""
+        self.said.take_back(one_line(message))
+        self.show_said()
+
     def show_said(self) -> None:
         """Shows the message that stands now on the screens that people see."""
         for screen in self._in_sight():

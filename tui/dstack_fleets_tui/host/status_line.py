@@ -74,6 +74,12 @@ class StatusLine:
         if follows:
             self._followed = said
 
+    def take_back(self, message: str) -> None:
+        """Shows a message no longer that is no longer true; the log keeps it."""
+        if self._queue and self._queue[0].message == message:
+            self._since = None
+        self._queue = deque((each for each in self._queue if each.message != message), KEPT)
+
     @property
     def current(self) -> Said | None:
         """The message that stands now, if any."""

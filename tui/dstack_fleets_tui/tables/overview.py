@@ -55,8 +55,10 @@ def _state(replica: Replica, snapshot: Snapshot, looks: Looks) -> Iterator[Fact 
     if replica.message and replica.message != replica.status:
         yield Fact("message", CellValue(replica.message, "" if replica.active else "bad"))
     if replica.status == "running":
-        streaks = ", ".join(f"{probe.streak} of {probe.ready_after}" for probe in replica.probes)
-        told = f"{ready}  (streak {streaks} needed)" if streaks else f"{ready}  (no probes)"
+        streaks = ", ".join(
+            f"{probe.streak} in a row, {probe.ready_after} needed" for probe in replica.probes
+        )
+        told = f"{ready}  ({streaks or 'no probes'})"
         yield Fact("probes", CellValue(told, style))
     if replica.exit_status is not None:
         yield Fact("exit status", str(replica.exit_status))
@@ -66,7 +68,7 @@ def _state(replica: Replica, snapshot: Snapshot, looks: Looks) -> Iterator[Fact 
     placed = placement.replicas if placement else ()
     for each in placed:
         if each.job_id == replica.submission_id and (each.reason or each.why):
-            why = " ".join(part for part in (each.reason, each.why) if part)
+            why = ": ".join(part for part in (each.reason, each.why) if part)
             yield Fact("placed", CellValue(why, "warn" if each.reason == "fallback" else ""))
     router = snapshot.routers.get(replica.key.run_id)
     for worker in router.workers if router else ():
