@@ -9,6 +9,7 @@ from syrupy.assertion import SnapshotAssertion
 from textual.pilot import Pilot
 
 from tests.painting import all_painted
+from tests.waiting import until
 
 
 def sized(size: tuple[int, int]) -> str:
@@ -31,7 +32,7 @@ class Pictures:
         self.different: list[str] = []
 
     async def take(self, pilot: Pilot[Any], name: str = "") -> None:
-        """Takes a picture once all is painted.
+        """Takes a picture once all is painted and stays as it is.
 
         Args:
             pilot: The app.
@@ -39,6 +40,14 @@ class Pictures:
         """
         await pilot.wait_for_scheduled_animations()
         await all_painted(pilot.app, pilot)
+        shown = [pilot.app.export_screenshot(simplify=True)]
+
+        async def stays() -> bool:
+            await all_painted(pilot.app, pilot)
+            shown.append(pilot.app.export_screenshot(simplify=True))
+            return shown[-1] == shown[-2]
+
+        await until(stays, what="the screen stays as it is")
         kept = self._kept(name=name) if name else self._kept
-        if pilot.app.export_screenshot(simplify=True) != kept:
+        if shown[-1] != kept:
             self.different.append(name or "the only one")
