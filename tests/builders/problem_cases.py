@@ -127,7 +127,8 @@ CASES = {
             worker(0, probes_passed=False, wrong=30, role="prefill"), worker(1, role="decode"))]),
         chat(READY, routers=[router(worker(0, role="prefill"), worker(1, role="decode"))]),
         Kind.WORKER, CRITICAL, "chat",
-        "0: ready for the router while dstack's probes fail, and no other prefill worker is",
+        "0: ready for the router while dstack's probes fail, and no other prefill worker can"
+        " take over",
         "router"),
     "worker let go": Case(
         chat(READY, routers=[router(worker(0, Sync.DRAINING, router_health="draining", wrong=45))]),

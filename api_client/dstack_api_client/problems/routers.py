@@ -355,7 +355,8 @@ def _alone(view: RouterView, workers: list[Worker]) -> str:
     if not lone:
         return ""
     roles = [role for role in lone if role in ROLES]
-    return f"no other {' and no other '.join(roles)} worker is" if roles else "no other worker is"
+    which = f"{' or '.join(roles)} " if roles else ""
+    return f"no other {which}worker can take over"
 
 
 def _names(snapshot: Snapshot, workers: list[Worker]) -> str:
