@@ -113,6 +113,8 @@ class AskScreen(Boxed, Asking, ModalScreen[str]):
         self._title = title
         self._lines = lines
         self._choices = choices
+        harmless = choices[0].title
+        self.closing = f"{harmless[:1].lower()}{harmless[1:]}"
         self._confirm = confirm
         self._why = why
 

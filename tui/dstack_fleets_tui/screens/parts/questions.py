@@ -40,7 +40,7 @@ class Asking(PaintsAll):
 
     guard: ClassVar[float] = GUARD
     asks: ClassVar[bool] = True
-    closing: ClassVar[str] = "cancel"
+    closing: str = "cancel"
     _drawn_at: float | None = None
     _overdue: Timer
     _answered = False
