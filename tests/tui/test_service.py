@@ -8,14 +8,18 @@ from datetime import timedelta
 from textual._compositor import CompositorUpdate, LayoutUpdate
 
 from dstack_api_client import errors
+from dstack_api_client.analysis.rollout import rollout_of
 from dstack_fleets_tui.app.app import FleetsApp
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.fleets import FleetsScreen
 from dstack_fleets_tui.screens.parts.asking import AskScreen, PickScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_fleets_tui.settings.settings import Settings
+from dstack_fleets_tui.tables import deployments
+from dstack_fleets_tui.tables.looks import Looks
 from dstack_placement import engine
 from dstack_widgets.panels.flow import Flow
+from dstack_widgets.table.cells import plain_text
 from tests.builders import crowded_service, projects, routed_service, snapshots
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.memory_client import GivenClient
@@ -366,6 +370,22 @@ async def test_a_poll_that_changes_nothing_writes_nothing():
                 app.post_message(FleetsApp.Read(live(again, shot), app.session.connection))
                 await all_painted(app, pilot)
             assert painted == [], key
+
+
+def test_an_edit_that_only_renumbers_replicas_is_as_old_as_it_is():
+    shot = routed_service.snapshot()
+    service = shot.services[routed_service.RUN]
+    found = rollout_of(shot, service)
+    made = NOW - timedelta(seconds=32)
+    looks = Looks(NOW)
+    for since, shown, words in ((made, "32s", f"since {made.astimezone():%Y-%m-%d %H:%M:%S}"),
+                                (None, "–", "the latest")):  # fmt: skip
+        rollout = replace(found, since=since)
+        (latest,) = [each for each in rollout.deployments if each.number == rollout.number]
+        assert latest.since is not None
+        assert latest.since < made, "its replicas are older"
+        assert plain_text(deployments.cells(latest, rollout, looks)[-1]) == shown
+        assert deployments.summary(latest, rollout).endswith(words)
 
 
 async def test_why_uses_all_of_the_width_there_is():

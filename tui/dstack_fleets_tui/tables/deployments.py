@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from textual.content import Content
 
@@ -49,8 +50,13 @@ def cells(deployment: Deployment, rollout: Rollout, looks: Looks) -> Sequence[Ce
         ),
         _count(deployment.pending, "starting", looks),
         _count(deployment.stopping, "ending", looks),
-        looks.age(deployment.since),
+        looks.age(_since(deployment, rollout)),
     )
+
+
+def _since(deployment: Deployment, rollout: Rollout) -> datetime | None:
+    """When a deployment began: replicas that an edit only gave a new number are older than it."""
+    return rollout.since if deployment.number == rollout.number else deployment.since
 
 
 def _replicas(deployment: Deployment) -> int:
@@ -92,6 +98,6 @@ def findings(rollout: Rollout, looks: Looks) -> list[Finding]:
 def summary(deployment: Deployment, rollout: Rollout) -> str:
     """One line on a deployment."""
     which = "the latest" if deployment.number == rollout.number else "being replaced"
-    since = deployment.since.astimezone() if deployment.since else None
-    began = f"first replica submitted {since:%Y-%m-%d %H:%M:%S}" if since else ""
+    since = _since(deployment, rollout)
+    began = f"since {since.astimezone():%Y-%m-%d %H:%M:%S}" if since else ""
     return "  ".join(part for part in (f"deployment {deployment.number}", which, began) if part)
