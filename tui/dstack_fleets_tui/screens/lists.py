@@ -228,6 +228,7 @@ class ListScreen(Paned):
         parts = (
             *(key, snapshot.timeless(), session.problems, session.events, session.trends),
             *(session.trends.version, looks.glyphs, self.is_beside, self.details_made_of()),
+            session.lookout.healths,
         )
         known = self._detailed
         if known is None or known[0] != parts or not known[1].holds_at(looks.at):
