@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 from pathlib import Path
@@ -40,6 +41,9 @@ async def _end(at: Dashboard, step: str, end: str) -> int:
     else:
         at.terminal.process.send_signal(getattr(signal, end))
     if step == "sent":
+        # One that does not wait for the answer ends within so many looks.
+        looks, process = itertools.count(), at.terminal.process
+        await until(lambda: process.poll() is not None or next(looks) >= 50)
         at.held.set()
     if end == GONE:
         process = at.terminal.process

@@ -209,7 +209,15 @@ class ReadingApp(TerminalApp):
                 if looking is not None:
                     looking.cancel()
                 self._end_own_reads(session)
-                await self.changing.finish(soon=self._ended_by is not None)
+                await self.changing.finish(soon=not self.is_running)
+
+    async def closed(self) -> None:
+        """Waits until all connections are closed, once the app has ended.
+
+        Only then is known what became of a change that was being made.
+        """
+        reading = [each.reading.wait() for each in self.sessions if each.reading is not None]
+        await asyncio.gather(*reading, return_exceptions=True)
 
     def _end_own_reads(self, session: Session) -> None:
         """Ends what screens read beside the feed: it is of the project in hand."""

@@ -206,7 +206,9 @@ async def _run(app: FleetsApp, *, mouse: bool) -> int | None:
     # Handlers of the loop would not be heard while it waits for a terminal that stalls.
     before = {number: signal.signal(number, ended) for number in _ENDING}
     try:
-        return await app.run_async(mouse=mouse)
+        code = await app.run_async(mouse=mouse)
+        await app.closed()
+        return code
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
