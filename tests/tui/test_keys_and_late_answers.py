@@ -31,7 +31,7 @@ from dstack_fleets_tui.screens.parts.asking import AskScreen, PickScreen
 from dstack_fleets_tui.screens.parts.questions import Asking
 from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_fleets_tui.screens.trouble import TroubleScreen
-from dstack_widgets.inputs.choices import Choices
+from dstack_widgets.inputs.choices import Choice, Choices
 from dstack_widgets.screen.lean_screen import LeanScreen
 from tests.builders.changing_dashboard import (
     applied_before,
@@ -219,7 +219,7 @@ async def test_what_was_typed_before_a_box_was_drawn_answers_nothing(
 
 
 async def test_a_key_counts_only_a_moment_after_the_plan_was_drawn() -> None:
-    screen = AskScreen("Really?", (), ())
+    screen = AskScreen("Really?", (), (Choice("no", "No"),))
     assert not screen.takes(1e9), "it was not drawn"
     screen._drawn_at = 10.0
     assert not screen.takes(9.9)
