@@ -85,8 +85,9 @@ class FleetsScreen(TotalsScreen):
 
         def made(width: int, height: int) -> Sequence[Section]:
             parts = details.of_fleet(fleet, snapshot, problems, read, looks, width, height)
-            was = trends.section_of_fleet(fleet, watch, looks.glyphs)
-            return [*parts[:-1], was, parts[-1]] if shown else parts
+            if shown:
+                parts.insert(-1, trends.section_of_fleet(fleet, watch, looks.glyphs))
+            return parts
 
         return made
 

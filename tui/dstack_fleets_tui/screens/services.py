@@ -112,8 +112,9 @@ class ServicesScreen(TotalsScreen):
 
         def made(width: int, _: int) -> Sequence[Section]:
             parts = details.of_service(service, snapshot, known, problems, read, looks, width)
-            was = trends.section_of_service(service, watch, looks.glyphs)
-            return [*parts[:-1], was, parts[-1]] if shown else parts
+            if shown:
+                parts.insert(-1, trends.section_of_service(service, watch, looks.glyphs))
+            return parts
 
         return made
 
