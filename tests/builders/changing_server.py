@@ -140,3 +140,18 @@ def super_client(server: FakeServer, options: dict[str, Any]) -> Client:
 def body(response: httpx.Response) -> Any:
     """What an answer says."""
     return json.loads(response.read())
+
+
+class FleetServer(ChangingServer):
+    """A server that has one fleet, and stores it in the form in which it is sent."""
+
+    def __init__(self, name: str, configuration: dict[str, Any]) -> None:
+        super().__init__()
+        (self._only,) = self.fleets
+        self._only.update(name=name, spec={"configuration": configuration, "profile": {}})
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """What is stored of the fleet."""
+        stored: dict[str, Any] = self._only["spec"]["configuration"]
+        return stored

@@ -10,23 +10,9 @@ import yaml
 from dstack._internal.core.models.fleets import FleetConfiguration
 
 from dstack_fleets_tui.cli.main import main
-from tests.builders.changing_server import ChangingServer
+from tests.builders.changing_server import FleetServer
 from tests.builders.hurried_edits import hurry
 from tests.servers.faulty_proxy import proxy_in_a_thread
-
-
-class _CloudServer(ChangingServer):
-    """A server that stores its only fleet, `gpu`, in the form in which it is sent."""
-
-    def __init__(self, configuration: dict[str, Any]) -> None:
-        super().__init__()
-        (self.gpu,) = self.fleets
-        self.gpu.update(name="gpu", spec={"configuration": configuration, "profile": {}})
-
-    @property
-    def configuration(self) -> dict[str, Any]:
-        stored: dict[str, Any] = self.gpu["spec"]["configuration"]
-        return stored
 
 
 @pytest.mark.parametrize(
@@ -67,11 +53,11 @@ def test_there_is_a_way_back_from_and_to_every_form_that_dstack_takes(
         assert FleetConfiguration.model_validate(each), "dstack takes it"
     file = tmp_path / "gpu.dstack.yml"
     file.write_text(yaml.safe_dump(changed))
-    with proxy_in_a_thread(_CloudServer(configuration)) as proxy:
+    with proxy_in_a_thread(FleetServer("gpu", configuration)) as proxy:
         monkeypatch.setenv("DSTACK_SERVER_URL", proxy.url)
         monkeypatch.setenv("DSTACK_PROJECT", "main")
         monkeypatch.setenv("DSTACK_TOKEN", "secret-token")
-        assert isinstance(proxy.server, _CloudServer)
+        assert isinstance(proxy.server, FleetServer)
         assert main(["apply", "gpu", "-f", str(file), "--yes"]) == 0
         assert proxy.server.configuration == changed
         assert main(["undo", "gpu", "--fleet", "--yes"]) == 0

@@ -13,23 +13,18 @@ import yaml
 from dstack_api_client.edits.store.keeping import Store
 from dstack_fleets_tui.cli.main import main
 from tests.builders.audit_log import ends
-from tests.builders.changing_server import ChangingServer
+from tests.builders.changing_server import FleetServer
 from tests.builders.hurried_edits import hurry
 from tests.builders.ssh_fleet_edit import PRIVATE, base
 from tests.servers.faulty_proxy import proxy_in_a_thread
 
 
-class _HostServer(ChangingServer):
-    """A server whose only fleet is `lab`, and which wants its key with each plan."""
-
-    def __init__(self, configuration: dict[str, Any]) -> None:
-        super().__init__()
-        (self.lab,) = self.fleets
-        self.lab.update(name="lab", spec={"configuration": configuration, "profile": {}})
+class _HostServer(FleetServer):
+    """A server whose only fleet wants its key with each plan."""
 
     @property
     def hosts(self) -> list[str]:
-        ssh = self.lab["spec"]["configuration"]["ssh_config"]
+        ssh = self.configuration["ssh_config"]
         return [each if isinstance(each, str) else each["hostname"] for each in ssh["hosts"]]
 
     def _answer(self, path: str, query: dict[str, Any]) -> httpx.Response:
@@ -53,7 +48,7 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, key: Path) -> Iterat
     for name in ("HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"):
         monkeypatch.setenv(name, str(tmp_path))
     configuration = dict(base("10.0.0.1", "10.0.0.2", identity_file=str(key)).configuration)
-    with proxy_in_a_thread(_HostServer(configuration)) as proxy:
+    with proxy_in_a_thread(_HostServer("lab", configuration)) as proxy:
         monkeypatch.setenv("DSTACK_SERVER_URL", proxy.url)
         monkeypatch.setenv("DSTACK_PROJECT", "main")
         monkeypatch.setenv("DSTACK_TOKEN", "secret-token")
