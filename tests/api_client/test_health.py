@@ -201,6 +201,12 @@ class TestFirstStart:
     def test_it_has_started_for_too_long(self) -> None:
         assert of([replica(0, ready=False)], submitted_at=ago(minutes=16)) == "DOWN"
 
+    def test_it_was_at_zero_for_long(self) -> None:
+        young = replica(0, ready=False, submitted_at=ago(minutes=3))
+        assert of([young], submitted_at=ago(hours=9)) == "STARTING"
+        old = replica(1, ready=False, submitted_at=ago(minutes=16))
+        assert of([young, old], submitted_at=ago(hours=9)) == "DOWN"
+
     def test_it_was_started_again(self) -> None:
         assert of([replica(0, ready=False, submission_num=1)], **self.NEW) == "DOWN"
 

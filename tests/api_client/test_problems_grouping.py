@@ -214,7 +214,8 @@ class TestStarts:
     )
     def test_a_router(self, routing: Replica, problems: int) -> None:
         routing = replace(routing, is_router=True, group="router")
-        snapshot = chat(READY, routing, routers=[router(worker(0), status=DOWN)], **ROUTED)
+        new = {"submitted_at": ago(minutes=2), **ROUTED}
+        snapshot = chat(READY, routing, routers=[router(worker(0), status=DOWN)], **new)
         assert len(problems_of(snapshot, NOW)) == problems
 
     def test_a_router_whose_replica_is_not_there_yet(self) -> None:

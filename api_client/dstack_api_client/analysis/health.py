@@ -136,9 +136,16 @@ def service_health(
 
 
 def _begun(service: Service, replicas: list[Replica]) -> datetime:
-    """Since when a service starts: what had to look for a place starts once it has one."""
-    found = [each.since for each in replicas if each.sought_before and each.has_place]
-    return max(found, default=service.submitted_at)
+    """Since when a service starts: its replicas may be of later, as one at zero has none.
+
+    What had to look for a place starts once it has one.
+    """
+    standing = [each for each in replicas if each.standing]
+    found = [each.since for each in standing if each.sought_before and each.has_place]
+    if found:
+        return max(found)
+    first = min((each.submitted_at for each in standing), default=service.submitted_at)
+    return max(first, service.submitted_at)
 
 
 def _seeks_again(replica: Replica) -> bool:

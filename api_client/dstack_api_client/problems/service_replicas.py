@@ -117,14 +117,24 @@ def _what(service: Service, replica: Replica, time: Moment, since: Since) -> str
 
 
 def _fell_out(service: Service, replica: Replica, time: Moment, since: Since) -> bool:
-    """Whether it took requests, and is not ready any more; of a worker its router tells more.
-
-    Where it is watched, one probe that fails is none yet; else how long it lasts is not known.
-    """
+    """Whether it took requests, and is not ready any more; of a worker its router tells more."""
     if any(group.router is not None for group in service.groups) or not since.was_ready(replica):
         return False
-    seen = since.unready.get(replica.submission_id)
-    return seen is None or time.reached(seen, UNREADY_AGAIN)
+    return not fell_just_now(replica, time, since)
+
+
+def fell_just_now(replica: Replica, time: Moment, since: Since) -> bool:
+    """Whether a replica that took requests may only have failed one probe.
+
+    Where it is not watched, how long it has lasted is not known.
+
+    Args:
+        replica: One that is not ready.
+        time: The time.
+        since: What events told.
+    """
+    seen = since.unready.get(replica.submission_id) if since.was_ready(replica) else None
+    return seen is not None and not time.reached(seen, UNREADY_AGAIN)
 
 
 def of_pull(replica: Replica, time: Moment, since: Since) -> str:

@@ -13,6 +13,7 @@ from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.fleets import of_fleets
 from dstack_api_client.problems.impact import rated
 from dstack_api_client.problems.model import Kind, Problem, Severity
+from dstack_api_client.problems.outages import outages
 from dstack_api_client.problems.routers import Routers
 from dstack_api_client.problems.services import of_services
 
@@ -60,7 +61,8 @@ def _found(
     routers = Routers(snapshot, time, since)
     services = of_services(snapshot, time, since, fleets.unreachable | routers.told)
     of_routers = routers.problems(fleets.unreachable | services.replicas)
-    found = (*fleets.problems, *services.problems, *of_routers, *others)
+    found = [*fleets.problems, *services.problems, *of_routers, *others]
+    found += outages(snapshot, time, since, healths, tuple(found))
     return worst_first(rated(problem, snapshot, healths) for problem in found)
 
 
