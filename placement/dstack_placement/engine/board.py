@@ -52,11 +52,18 @@ class Rooms:
 
     def fits(self, fleet: str, group: str) -> bool:
         """Whether one more replica of a group fits."""
-        return self._more.get(fleet, 1) > 0 and self._more_of.get(fleet, {}).get(group, 1) > 0
+        if self._more.get(fleet, 1) <= 0:
+            return False
+        limits = self._more_of.get(fleet)
+        return limits is None or limits.get(group, 1) > 0
 
     def take(self, fleet: str, group: str) -> None:
         """Places one replica of a group."""
         self._taken[fleet, group] += 1
+        if fleet not in self._more_of and fleet not in self._parts:
+            if fleet in self._more:
+                self._more[fleet] -= 1
+            return
         limits = self._more_of.get(fleet, {})
         taken = take_part(self._parts.get(fleet, []), group)
         if taken is None:

@@ -106,6 +106,45 @@ def surplus(number: int, wanted: int) -> str:
     return f"{number} replica{'' if number == 1 else 's'}, {wanted or 'none'} desired"
 
 
+class Skipped:
+    """The lanes that take no further replica of a group, from the first on.
+
+    Args:
+        board: The board.
+        group: Whose replicas are placed.
+
+    Attributes:
+        cause: Why they take none, on one line.
+        lacking: Whether room or a cooldown is a reason.
+    """
+
+    def __init__(self, board: Board, group: str) -> None:
+        self.cause = ""
+        self.lacking = False
+        self._board, self._group = board, group
+        self._passed = 0
+
+    def next_of(self, counts: Sequence[LaneCount]) -> LaneCount | None:
+        """The first lane that takes one more; those before it are not asked again.
+
+        Args:
+            counts: The lanes, the same at each call.
+        """
+        found = []
+        for count in counts[self._passed :]:
+            block = self._board.block(count, self._group)
+            if block is None:
+                break
+            found.append(blocked(self._board, count, block, self._group))
+            self.lacking = self.lacking or block is not Block.MAXIMUM
+        else:
+            count = None
+        if found:
+            self._passed += len(found)
+            self.cause = joined([*filter(None, [self.cause]), *found])
+        return count
+
+
 def passed_over(board: Board, counts: Iterable[LaneCount], group: str) -> tuple[str, bool]:
     """Why lanes take no further replica of a group, and whether room or a cooldown is a reason."""
     parts = []

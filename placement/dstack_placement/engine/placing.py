@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import Enum
 
 from .board import Block, Board, LaneCount, Pool
-from .explain import passed_over
+from .explain import Skipped, passed_over
 from .model import Replica, Service
 from .stopping import next_out_of_date
 
@@ -198,23 +198,19 @@ def _fill_by_priority(
     fallen: deque[tuple[str, str]],
 ) -> None:
     """The rest by priority; lanes that are skipped stay so, as they only get fuller."""
-    skipped: dict[str, int] = {}
-    causes: dict[tuple[str, int], tuple[str, bool]] = {}
+    skipped: dict[str, Skipped] = {}
+    usual = "first by priority" if len(pool.lanes) > 1 else "the only fleet"
     for replica in queue:
         group = replica.group
-        at = skipped.get(group, 0)
-        while at < len(pool.lanes) and board.block(pool.lanes[at], group) is not None:
-            at += 1
-        skipped[group] = at
-        if (group, at) not in causes:
-            causes[group, at] = passed_over(board, pool.lanes[:at], group)
-        cause, lacking = causes[group, at]
-        if at == len(pool.lanes):
+        if group not in skipped:
+            skipped[group] = Skipped(board, group)
+        before = skipped[group]
+        count = before.next_of(pool.lanes)
+        cause, lacking = before.cause, before.lacking
+        if count is None:
             placed.append(_exceed(board, pool, replica, cause, lacking=lacking))
             continue
-        count = pool.lanes[at]
         board.put(count, replica)
-        usual = "first by priority" if len(pool.lanes) > 1 else "the only fleet"
         reason, why = Reason.PRIORITY, cause or usual
         because = why
         if fallen and not board.groups[group].router:
