@@ -200,17 +200,17 @@ def test_a_replica_of_several_blocks_does_not_start_in_too_few() -> None:
     assert trap.line.startswith(
         "1 replica can't start (shared has room for 1 more only, a replica takes 4 of"
     )
-    assert warned(edit.with_replicas("0", 2), snapshot) == [("no-retry", Risk.WARNING)]
+    assert warned(edit.with_replicas("0", 2), snapshot) == [("no-retry", Risk.DANGER)]
 
 
-def test_a_start_for_which_nothing_shows_room_is_a_danger() -> None:
+def test_a_start_without_a_retry_is_a_danger_whatever_room_is_shown() -> None:
     edit, snapshot = mixed()
     more = edit.with_replicas("o", 2)
     assert warned(more, snapshot) == [("no-retry", Risk.DANGER)]
     assert warned(more, snapshot, replace(SPOT, availability="unknown")) == [
         ("no-retry", Risk.DANGER)
     ]
-    assert warned(more, snapshot, SPOT) == [("no-retry", Risk.WARNING)]
+    assert warned(more, snapshot, SPOT) == [("no-retry", Risk.DANGER)]
 
 
 def test_a_short_retry_is_a_danger_where_there_is_no_room() -> None:

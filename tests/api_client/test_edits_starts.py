@@ -207,7 +207,7 @@ def test_with_lanes_it_goes_one_above_a_maximum() -> None:
     edit, snapshot = _with_lanes(1, 1)  # the hosts are not in the snapshot: one more fits in each
     assert rows(edit, snapshot) == [("0", "start", "reserved")]
     (warning,) = warned(edit, snapshot)
-    assert (warning.key, warning.risk) == ("no-retry", Risk.WARNING)
+    assert (warning.key, warning.risk) == ("no-retry", Risk.DANGER)
     assert warning.line.endswith("Lack of room alone does not.")
     edit, snapshot = _with_lanes(0, 1)
     assert rows(edit, snapshot) == [("0", "start", "spot")]

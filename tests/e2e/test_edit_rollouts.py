@@ -182,6 +182,6 @@ async def test_with_lanes_it_goes_where_there_is_room(edit_addon: Handle) -> Non
         assert plan.dry_run is not None
         assert [(row.action, row.to) for row in plan.dry_run.surges] == [("start", "still-spot")]
         assert [(warning.key, warning.risk) for warning in plan.warnings] == [
-            ("no-retry", Risk.WARNING)
+            ("no-retry", Risk.DANGER)
         ]
         assert {offer.usable for offer in plan.offers} >= {True}

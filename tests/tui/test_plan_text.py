@@ -116,6 +116,15 @@ def test_a_danger_is_told_from_a_warning_without_colours() -> None:
     assert [line.plain for line in plan_text.warnings(found)] == ["✗ DANGER: It ends.", "! Mind."]
 
 
+def test_a_danger_is_printed_before_the_tables_and_a_warning_after_them() -> None:
+    found = (PlanWarning("x", Risk.DANGER, "It ends."), PlanWarning("y", Risk.WARNING, "Mind."))
+    plan = replace(plan_of(replica("decode", "start")), warnings=found)
+    lines = plans.plan_text(plan).splitlines()
+    assert lines[:3] == [lines[0], "", "DANGER: It ends."]
+    assert lines[0].startswith("Plan for ")
+    assert lines[-1] == "! Mind."
+
+
 def test_what_a_warning_says_is_said_once() -> None:
     note = "Replica 2 gives way to vision."
     plan = plan_of(replica("decode", "start"))

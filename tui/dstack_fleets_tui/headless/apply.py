@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 from dstack_api_client.connect.connection import Connection
@@ -13,12 +13,14 @@ from dstack_api_client.edits.base.outcome import UnknownOutcomeError
 from dstack_api_client.edits.errors import EditError
 from dstack_api_client.edits.fleet.fleets import FleetPlan
 from dstack_api_client.edits.follow.following import Progress, State, follow
+from dstack_api_client.edits.outlook.warnings import PlanWarning, Risk
 from dstack_api_client.edits.perform import rebalancing
 from dstack_api_client.edits.perform.performing import Performed, perform, who
 from dstack_api_client.edits.plan.planning import Plan
 from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.edits.store.recovering import look_up
 from dstack_api_client.errors import ReadOnlyError, UnansweredError
+from dstack_api_client.model.labels import counted
 from dstack_api_client.text import one_line
 from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.headless import ending
@@ -130,7 +132,7 @@ async def carry_out(
             write(as_json({**item, "result": None}))
         return None
     refuse_read_only(manner)
-    confirm(base, manner)
+    confirm(base, manner, warnings=plan.warnings)
     user = await who(client)
     asked = perform(client, plan, Store.default(), user=user, action=action, on_notice=say)
     done = await answer_to(asked, manner, item, _unknown(base))
@@ -165,7 +167,7 @@ async def _rebalance(connection: Connection, service: str, manner: Manner) -> St
         tell(manner, _moving(planned or ()))
         tell(manner, "\n".join(warning_lines(prospect.warnings)))
         refuse_read_only(manner)
-        confirm(at.base, manner)
+        confirm(at.base, manner, warnings=prospect.warnings)
         store, user = Store.default(), await who(at.client)
         asked = rebalancing.rebalance(at.client, at.base, store, user=user)
         done = await answer_to(asked, manner, _moves(service, planned or ()), _unknown(at.base))
@@ -272,13 +274,20 @@ def refuse_read_only(manner: Manner) -> None:
         )
 
 
-def confirm(base: Base, manner: Manner, *, what: str = "Apply this to") -> None:
+def confirm(
+    base: Base,
+    manner: Manner,
+    *,
+    what: str = "Apply this to",
+    warnings: Iterable[PlanWarning] = (),
+) -> None:
     """Asks before something is changed.
 
     Args:
         base: What is changed.
         manner: How.
         what: What is asked about it, before its name.
+        warnings: Of the plan: a danger stands above a plan's tables, so the question recalls it.
 
     Raises:
         NotConfirmedError: Nobody could be asked, or the answer was no.
@@ -300,6 +309,8 @@ def confirm(base: Base, manner: Manner, *, what: str = "Apply this to") -> None:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise NotConfirmedError("There is no terminal to ask on.", "Give --yes to go on without.")
     where = f"{name} in {one_line(target.project)} @ {one_line(target.server)}"
+    dangers = sum(warning.risk is Risk.DANGER for warning in warnings)
+    where += f", with {counted(dangers, 'danger')}" if dangers else ""
     if manner.protected:
         question, wanted = f"The project is protected. Type {name} to change {where}: ", {name}
     else:

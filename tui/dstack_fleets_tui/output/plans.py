@@ -51,6 +51,7 @@ def plan_text(plan: Plan, *, plain: bool = False) -> str:
     text = (
         f"Plan for {one_line(base.target.name)} in {where}   base: deployment {base.deployment}\n"
     )
+    text += danger_text(plan.warnings)
     text += changes_text(plan.changes)
     if plan.dry_run is not None:
         lanes = [_lane(lane, plan.dry_run) for lane in plan.dry_run.lanes]
@@ -59,8 +60,20 @@ def plan_text(plan: Plan, *, plain: bool = False) -> str:
         extra = [words.surge(row, plan.dry_run.labels) for row in plan.dry_run.surges]
         text += "".join(f"{one_line(line)}\n" for line in extra)
     text += _offers(plan)
-    text += "".join(f"{line}\n" for line in warning_lines(plan.warnings))
+    text += caution_text(plan.warnings)
     return in_plain(text) if plain else text
+
+
+def danger_text(found: Iterable[PlanWarning]) -> str:
+    """What a plan begins with: its dangers, set off from what follows; empty without any."""
+    lines = warning_lines(warning for warning in found if warning.risk is Risk.DANGER)
+    return "".join(f"{line}\n" for line in ("", *lines)) if lines else ""
+
+
+def caution_text(found: Iterable[PlanWarning]) -> str:
+    """What a plan ends with: the warnings and notes that are no danger."""
+    lines = warning_lines(warning for warning in found if warning.risk is not Risk.DANGER)
+    return "".join(f"{line}\n" for line in lines)
 
 
 def changes_text(found: Sequence[FieldChange]) -> str:

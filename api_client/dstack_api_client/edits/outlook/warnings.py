@@ -191,12 +191,16 @@ def _of_pending(
 
 
 def _of_failing(outlook: DryRun, retry: Retry, now: datetime) -> Iterator[PlanWarning]:
-    """What comes of replicas that have room, if a start fails all the same."""
+    """What comes of replicas that have room, if a start fails all the same.
+
+    Room is what the server saw last: the next moment a backend may have none, or an image not be
+    there.
+    """
     if outlook.managed:
         if lack := retry.lack_of_errors:
             yield PlanWarning(
                 "no-retry",
-                Risk.WARNING,
+                Risk.DANGER,
                 f"{lack[:1].upper()}{lack[1:]}: if a new replica can't start, dstack ends the whole"
                 " service. Lack of room alone does not.",
             )
@@ -213,9 +217,9 @@ def _of_failing(outlook: DryRun, retry: Retry, now: datetime) -> Iterator[PlanWa
             return
         yield PlanWarning(
             "no-retry",
-            Risk.WARNING,
+            Risk.DANGER,
             f"{lack[:1].upper()}{lack[1:]}: if a new replica can't start, dstack ends the whole"
-            " service.",
+            " service, the replicas that run too.",
         )
     elif outlook.unsure:
         yield PlanWarning(
