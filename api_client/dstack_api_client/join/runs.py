@@ -39,6 +39,8 @@ _DEFAULT_SPOT_POLICY = "on-demand"
 #: What the server calls the `smg` router in its answers.
 _LEGACY_SMG = "sglang"
 NONE_NAMED: Mapping[str, str] = MappingProxyType({})
+#: Words without which no replica of a service is given another's address.
+_OF_ADDRESSES = (b".IP_ADDRESS", b"dynamo")
 
 
 def shown_jobs(run: wire.Run) -> Iterable[tuple[wire.Job, wire.JobSubmission]]:
@@ -179,6 +181,7 @@ def _earlier(job: wire.Job) -> tuple[Attempt, ...]:
             one_line(each.termination_reason_message or each.error or ""),
             each.finished_at,
             each.submission_num,
+            _text(data.hostname) if (data := each.job_provisioning_data) else None,
         )
         for each in (job.job_submissions or [])[-wire.SUBMISSIONS : -1]
     )
@@ -244,6 +247,7 @@ def service_of(
         ended_at=_ended_at(run, replicas),
         has_lanes=has_lanes,
         on_gateway=_on_gateway(run),
+        names_addresses=any(word in raw.raw for word in _OF_ADDRESSES),
     )
 
 

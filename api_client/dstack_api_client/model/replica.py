@@ -93,6 +93,7 @@ class Attempt:
         message: What the server said of that.
         finished_at: When it ended; None while it stops, though there is one after it.
         submission_num: Its number; None where it is not told.
+        hostname: The host that it had; None where it had none.
     """
 
     submitted_at: datetime
@@ -100,6 +101,7 @@ class Attempt:
     message: str
     finished_at: datetime | None = None
     submission_num: int | None = None
+    hostname: str | None = None
 
     @property
     def had_place(self) -> bool:

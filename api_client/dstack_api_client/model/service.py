@@ -102,6 +102,8 @@ class Service:
     """Whether its fleets are lanes, which the placement add-on of a server fills."""
     on_gateway: bool = False
     """Whether its requests come through a gateway, which counts them."""
+    names_addresses: bool = False
+    """Whether its replicas may be given the address of one of them when they start."""
     termination_reason: str | None = None
     """Why dstack ends it, or has ended it, in dstack's word: `job_failed`, `stopped_by_user`."""
 

@@ -17,6 +17,7 @@ from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.model.stranded import stranded
+from dstack_api_client.problems.addresses import lost_peers
 from dstack_api_client.problems.drains import drains_cut
 from dstack_api_client.problems.model import Kind, Problem, Severity
 from dstack_api_client.problems.rollouts import stuck_rollouts
@@ -80,6 +81,7 @@ def of_services(
             found.problems += _other_server(snapshot, service, time, since)
             found.problems += drains_cut(service, time, since)
             found.problems += _baselines(snapshot, service)
+            found.problems += lost_peers(snapshot, service, since)
         replicas = snapshot.replicas_of(service)
         for stuck in () if ending else stuck_rollouts(service, replicas, time, since):
             found.problems.append(stuck[0])
