@@ -430,3 +430,14 @@ def test_without_the_add_on_a_plan_that_stops_replicas_says_that_requests_may_be
     assert told(stock.with_replicas("0", 1))
     assert not told(stock.with_replicas("0", 3))
     assert not told(begun().with_replicas("0", 1)), "there they drain"
+
+
+def test_replicas_that_stay_above_a_lowered_maximum_are_warned_of() -> None:
+    edit = begun().with_replicas("0", 3).with_lane("", "spot", max_replicas=1)
+    replicas = (*BOTH, projects.replica(2, "spot", price=31.0))
+    for nodes, found in ((1, []), (0, ["spot stays above its maximum: 2 of at most 1."])):
+        fleets = [projects.fleet("reserved", nodes_max=nodes), projects.fleet("spot", nodes_max=9)]
+        snapshot = project(*replicas, fleets=fleets)
+        warned = warnings_of(edit, outlook(edit, snapshot), snapshot, now=NOW)
+        lines = [each.line for each in warned if each.key == "above-maximum"]
+        assert [line.split(" Its ")[0] for line in lines] == found

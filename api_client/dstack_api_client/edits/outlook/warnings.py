@@ -240,6 +240,14 @@ def _of_lanes(outlook: DryRun) -> Iterator[PlanWarning]:
                 f" {lane.after} of {lane.lane.min_replicas}."
                 f" {lane.reason[:1].upper()}{lane.reason[1:]}.",
             )
+        most = lane.lane.max_replicas
+        if most is not None and lane.after > most:
+            yield PlanWarning(
+                "above-maximum",
+                Risk.WARNING,
+                f"{outlook.lane_name(lane)} stays above its maximum: {lane.after} of at most"
+                f" {most}. Its replicas move only to a lane that has room for them.",
+            )
 
 
 def _of_counts(edit: ServiceEdit, outlook: DryRun | None) -> Iterator[PlanWarning]:
