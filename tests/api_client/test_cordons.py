@@ -14,6 +14,7 @@ import pytest
 from dstack_api_client import errors
 from dstack_api_client.analysis.room_input import room
 from dstack_api_client.edits.errors import EditError
+from dstack_api_client.edits.outlook.warnings import Risk
 from dstack_api_client.edits.perform import cordoning
 from dstack_api_client.edits.perform.cordoning import CordonChange
 from dstack_api_client.edits.store.keeping import Store
@@ -25,7 +26,7 @@ from dstack_api_client.transport.client import Client
 from dstack_api_client.whatif import DrainOutcome, DrainPrice, GivingWay
 from dstack_fleets_tui.headless.kinds import fleets as printed_fleets
 from dstack_fleets_tui.headless.kinds import instances as printed_instances
-from dstack_fleets_tui.output.cordons import plan_lines
+from dstack_fleets_tui.output.cordons import plan_lines, plan_warnings
 from dstack_fleets_tui.tables import fleets, instances
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_fleets_tui.words import words
@@ -213,8 +214,12 @@ def test_a_plan_says_what_moves_what_stays_and_what_breaks() -> None:
         "Nothing new is placed on gpu/1: no replica, no task, no dev environment.",
         "replica 2 of chat on gpu-1 moves to gpu-spot",
         "task train on gpu-1 stays: a task is not moved",
-        "gpu goes below its minimum of 2 for chat: 1 left",
     ]
+    (broken,) = plan_warnings(plan)
+    assert (broken.risk, broken.line) == (
+        Risk.WARNING,
+        "gpu goes below its minimum of 2 for chat: 1 left.",
+    )
     costs = "The services there cost 30.00 $/h now"
     for after, line in ((24.0, f"{costs} and 24.00 $/h afterwards."), (None, f"{costs}; what")):
         assert [*plan_lines(DRAIN, None, plan, DrainOutcome(price=DrainPrice(30.0, after)))][
@@ -222,9 +227,9 @@ def test_a_plan_says_what_moves_what_stays_and_what_breaks() -> None:
         ].startswith(line)
     free = DrainOutcome((GivingWay("train", 3, "gpu", "spot", "chat"),), DrainPrice(0.0, 0.0))
     gives = "replica 3 of train gives way in gpu and moves to spot: chat gets its minimum back"
-    assert [*plan_lines(DRAIN, None, plan, free)][4:] == [gives], "hosts cost nothing"
+    assert [*plan_lines(DRAIN, None, plan, free)][3:] == [gives], "hosts cost nothing"
     cost = replace(free, price=DrainPrice(30.0, 24.0))
-    assert [*plan_lines(DRAIN, None, plan, cost)][4:] == [
+    assert [*plan_lines(DRAIN, None, plan, cost)][3:] == [
         gives,
         "The services above cost 30.00 $/h now and 24.00 $/h afterwards.",
     ]

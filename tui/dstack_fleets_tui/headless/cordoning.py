@@ -27,8 +27,8 @@ from dstack_fleets_tui.headless.get import as_json
 from dstack_fleets_tui.headless.looking import poll
 from dstack_fleets_tui.headless.manner import Manner, followed, tell, write_told
 from dstack_fleets_tui.names import selection
-from dstack_fleets_tui.output.cordons import occupants, plan_item, plan_lines
-from dstack_fleets_tui.output.plans import waiting_text
+from dstack_fleets_tui.output.cordons import occupants, plan_item, plan_lines, plan_warnings
+from dstack_fleets_tui.output.plans import waiting_text, warning_lines
 
 _GOES_ON = "The server goes on with the drain as room comes, until it is uncordoned."
 
@@ -84,9 +84,11 @@ async def _change(
             plan = await cordoning.drain_plan(client, connection.project, change)
             outcome = outcome_of_drain(snapshot, change.fleet, change.number, plan)
         item = plan_item(change, plan, outcome)
-        tell(manner, "\n".join(map(one_line, plan_lines(change, known, plan, outcome))))
+        broken = plan_warnings(plan)
+        lines = map(one_line, plan_lines(change, known, plan, outcome))
+        tell(manner, "\n".join((*warning_lines(broken), *lines)))
         refuse_read_only(manner)
-        confirm(base, manner)
+        confirm(base, manner, warnings=broken)
         user = await who(client)
         done = await answer_to(
             cordoning.carry_out(client, base, change, Store.default(), user=user),
