@@ -126,6 +126,14 @@ class FleetScreen(WithEvents):
             self._instance = None
         super().show_view(view)
 
+    def leave(self) -> None:
+        """Goes back to the instances from the events of one, else to the list."""
+        if self.shows_events and self._instance_of(self._instance) is not None:
+            self._instance = None
+            self.show_view("instances")
+        else:
+            super().leave()
+
     def fleet_at_hand(self) -> Fleet | None:
         """The fleet itself."""
         return self.snapshot.fleets.get(self.key) if self.snapshot else None
