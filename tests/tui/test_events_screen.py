@@ -229,7 +229,7 @@ async def test_the_events_of_a_service_and_of_a_fleet_and_of_an_instance():
         await until(lambda: app.screen.view == "instances")
         assert table(app).cursor_key == "i-gpu-0"
         await pilot.press("enter")
-        await until(lambda: app.screen.view == "events")
+        await until(lambda: app.screen.view == "events_here")
         await pilot.press("v")
         await until(lambda: client.filters[-1] == {"within_fleets": ["f-gpu"]})
         await pilot.press("2")
