@@ -6,7 +6,11 @@ from collections import Counter
 
 import pytest
 
+from dstack_api_client.edits.base.base import read_service
+from dstack_api_client.edits.outlook.outlooks import DryRun
+from dstack_api_client.edits.perform.rebalancing import Prospect, prospect
 from dstack_simulator.handle.handle import Handle
+from tests.servers.edited_services import client_of, look
 from tests.servers.lanes import (
     ask,
     events,
@@ -32,6 +36,11 @@ async def _evens_out(sim: Handle) -> None:
     assert (nothing["rebalancing"], nothing["moves"]) == (None, [])
 
     await update(sim, "even", fleets=rebalanced_lanes("even", 20))
+    outlook = await _prospect(sim, "even")
+    # Nothing has ever run in the fleet to which they move: its price is the offers'.
+    assert outlook.unpriced == ()
+    assert outlook.price_after is not None
+    assert outlook.price_after > 2 * outlook.price_now > 0, "on-demand instead of spot"
     begun = await ask(sim, "rebalance", run_name="even")
     assert begun["rebalancing"]["left"] == 2
     assert [(move["fleet"], move["to"]) for move in begun["moves"]] == [
@@ -50,6 +59,20 @@ async def _evens_out(sim: Handle) -> None:
     assert told.count("Rebalancing begins: 2 replicas move") == 1, told
     assert sum("goes before even-spot. It stops when" in line for line in told) == 2, told
     await sim.stop_run("even")
+
+
+async def _prospect(sim: Handle, name: str) -> DryRun:
+    """What a rebalancing would do, once the last edit has reached every replica."""
+    async with client_of(sim) as client:
+
+        async def found() -> Prospect | None:
+            base = await read_service(client, sim.project, name)
+            given = await prospect(client, base, await look(client, sim))
+            return given if given.moves else None
+
+        given = await until(found, limit=60, every=0.3, what="the rebalancing has moves")
+    assert given.outlook is not None
+    return given.outlook
 
 
 async def _ended(sim: Handle, name: str) -> None:

@@ -14,6 +14,7 @@ from dstack_api_client.edits.outlook.outlooks import DryRun
 from dstack_api_client.edits.outlook.warnings import PlanWarning, of_addresses
 from dstack_api_client.edits.perform.performing import Performed
 from dstack_api_client.edits.perform.requesting import begun, requested
+from dstack_api_client.edits.plan.planning import offers_in_fleets
 from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.model.capabilities import Capabilities
@@ -77,6 +78,9 @@ async def prospect(client: Client, base: Base, snapshot: Snapshot) -> Prospect:
     service = snapshot.services.get(base.id)
     if outlook is None or service is None or service.at_deployment < service.active:
         return Prospect(outlook, None)
+    if outlook.unpriced:
+        offers, _ = await offers_in_fleets(client, edit, outlook, snapshot)
+        outlook = await dry_run(client, edit, snapshot, rebalance=True, offers=offers) or outlook
     moves = tuple(
         Move(row.number, row.group, row.fleet, row.to)
         for row in outlook.replicas

@@ -136,7 +136,7 @@ async def make_plan(
     if outlook is not None and snapshot is not None:
         outlook = replace(outlook, surges=surges(edit, snapshot, shown))
         if outlook.starts:
-            in_fleets, offered = await _offers_in_fleets(client, edit, outlook, snapshot)
+            in_fleets, offered = await offers_in_fleets(client, edit, outlook, snapshot)
             if offered:
                 offers = in_fleets
                 outlook = await dry_run(client, edit, snapshot, offers=offers, offered=offered)
@@ -182,10 +182,17 @@ def refuse_moved(base: Base, now: Base, mine: Mapping[str, Any]) -> None:
         )
 
 
-async def _offers_in_fleets(
+async def offers_in_fleets(
     client: Client, edit: ServiceEdit, outlook: DryRun, snapshot: Snapshot
 ) -> tuple[tuple[PlanOffer, ...], Offered]:
-    """What the server offers in the fleets that the replicas may go to, as far as it tells."""
+    """What the server offers in the fleets that the replicas may go to, as far as it tells.
+
+    Args:
+        client: Where.
+        edit: Whose spec is asked about.
+        outlook: The lanes.
+        snapshot: The fleets that there are.
+    """
     fleets = [
         name
         for name in dict.fromkeys(lane.fleet for lane in outlook.lanes)
