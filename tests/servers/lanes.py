@@ -176,7 +176,20 @@ async def settled(
     try:
         await until(look, limit=limit, every=0.3)
     except AssertionError:
-        raise AssertionError(f"{name} is placed {dict(seen)}, not {expected}") from None
+        told = "\n".join(await _told(sim, name))
+        raise AssertionError(f"{name} is placed {dict(seen)}, not {expected}:\n{told}") from None
+
+
+async def _told(sim: Handle, name: str) -> list[str]:
+    """What the server says of a run and its replicas, and its last events."""
+    run = await sim.run(name)
+    replicas = [
+        f"replica {job['job_spec']['replica_num']}.{each['submission_num']}: {each['status']}"
+        f" {each['termination_reason'] or ''} {each['termination_reason_message'] or ''}"
+        for job in run["jobs"]
+        for each in job["job_submissions"]
+    ]
+    return [f"run {run['status']}", *replicas, *(await events(sim, name))[-10:]]
 
 
 async def update(sim: Handle, name: str, **changes: Any) -> dict[str, Any]:
