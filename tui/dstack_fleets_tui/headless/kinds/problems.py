@@ -32,7 +32,7 @@ COLUMNS = (
     Column("HEALTH", paint=health_colour),
     Column("PROBLEM"),
     Column("$/H", right=True),
-    Column("SINCE", right=True),
+    Column("FOR", right=True),
     Column("HINT"),
 )
 
