@@ -247,6 +247,7 @@ def service_of(
         ended_at=_ended_at(run, replicas),
         has_lanes=has_lanes,
         on_gateway=_on_gateway(run),
+        starts_at=run.next_triggered_at,
         names_addresses=any(word in raw.raw for word in _OF_ADDRESSES),
     )
 

@@ -102,6 +102,8 @@ class Service:
     """Whether its fleets are lanes, which the placement add-on of a server fills."""
     on_gateway: bool = False
     """Whether its requests come through a gateway, which counts them."""
+    starts_at: datetime | None = None
+    """When its `schedule` starts it next, if it has one."""
     names_addresses: bool = False
     """Whether its replicas may be given the address of one of them when they start."""
     termination_reason: str | None = None

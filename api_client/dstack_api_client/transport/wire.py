@@ -325,7 +325,7 @@ class RunSpec(Answer):
 class Run(Timed):
     """`Run` of the server; `jobs` is None where it was read without them."""
 
-    times = ("submitted_at", "last_processed_at")
+    times = ("submitted_at", "last_processed_at", "next_triggered_at")
 
     id: str
     status: str
@@ -343,6 +343,8 @@ class Run(Timed):
     termination_reason: str | None = None
     last_processed_at: datetime | None = None
     """Of a run that has ended, when it did; of others it is of no use."""
+    next_triggered_at: datetime | None = None
+    """When its `schedule` starts it next."""
     read_spec: RunSpec = msgspec.field(default_factory=RunSpec)
     """What is used of `run_spec`; not the server's."""
 

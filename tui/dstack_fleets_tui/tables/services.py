@@ -237,6 +237,7 @@ def summary(service: Service) -> str:
         f"model {service.model}" if service.model else "",
         f"by {service.user}",
         message if message != service.status else "",
+        words.next_start(service),
         service.url or "",
     ]
     return "  ".join(part for part in parts if part)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from dstack_api_client.analysis.group_rows import GroupRow
@@ -219,6 +219,13 @@ def rebalancing(placement: Placement | None, now: datetime) -> str:
     if placement is None or placement.rebalancing_since is None:
         return ""
     return f"{placement.rebalancing}, for {age(placement.rebalancing_since, now)}"
+
+
+def next_start(service: Service) -> str:
+    """`starts 2026-12-01 08:00 UTC`: of one that waits for its schedule, as that counts in UTC."""
+    if service.starts_at is None or not service.waits_for_its_time:
+        return ""
+    return f"starts {service.starts_at.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
 
 
 def progress(service: Service) -> str:

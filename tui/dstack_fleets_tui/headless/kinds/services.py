@@ -18,6 +18,7 @@ from dstack_fleets_tui.output.payload import (
     health,
     number,
     optional_number,
+    optional_time,
     rebalancing,
     time,
 )
@@ -138,6 +139,7 @@ def item(known: Known, snapshot: Snapshot) -> Item:
         "url": service.url,
         "model": service.model,
         "submitted_at": time(service.submitted_at),
+        "starts_at": optional_time(service.starts_at),
         "health": health(known.health),
     }
 

@@ -204,6 +204,7 @@ class ServiceScreen(WithEvents):
             ("", *felt),
             ("", status, self.looks.state(service.status).style),
             ("deployment", words.progress(service), "warn" if words.rolling(service) else ""),
+            ("", words.next_start(service)),
             ("", words.rebalancing(placement, self.looks.now), "warn"),
             ("desired", words.desired(service, desired)),
             ("running", str(service.running)),
