@@ -26,7 +26,8 @@ from dstack_api_client.transport.client import Client
 from dstack_api_client.whatif import DrainOutcome, DrainPrice, GivingWay
 from dstack_fleets_tui.headless.kinds import fleets as printed_fleets
 from dstack_fleets_tui.headless.kinds import instances as printed_instances
-from dstack_fleets_tui.output.cordons import plan_lines, plan_warnings
+from dstack_fleets_tui.output.cordons import plan_lines
+from dstack_fleets_tui.output.plans import drain_warnings
 from dstack_fleets_tui.tables import fleets, instances
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_fleets_tui.words import words
@@ -215,7 +216,7 @@ def test_a_plan_says_what_moves_what_stays_and_what_breaks() -> None:
         "replica 2 of chat on gpu-1 moves to gpu-spot",
         "task train on gpu-1 stays: a task is not moved",
     ]
-    (broken,) = plan_warnings(plan)
+    (broken,) = drain_warnings(plan)
     assert (broken.risk, broken.line) == (
         Risk.WARNING,
         "gpu goes below its minimum of 2 for chat: 1 left.",

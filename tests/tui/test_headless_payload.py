@@ -52,6 +52,13 @@ def lent(look: Look) -> Look:
     return replace(look, snapshot=replace(look.snapshot, guests=guests))
 
 
+def scheduled(look: Look) -> Look:
+    """The look with a service that its schedule starts."""
+    made = look.snapshot
+    plain = replace(made.services["plain-id"], starts_at=made.observed_at)
+    return replace(look, snapshot=replace(made, services={**made.services, plain.id: plain}))
+
+
 def remembered(look: Look) -> Look:
     """The look with a deployment whose spec is kept, and what has changed since."""
     changed = (ChangedField("priority", "5", "9"),)
@@ -67,7 +74,7 @@ def remembered(look: Look) -> Look:
 
 def items(kind: str) -> list[dict[str, Any]]:
     collected: list[dict[str, Any]] = collect(
-        remembered(lent(cordoned(LOOK))), asked(kind, ended=True)
+        remembered(lent(cordoned(scheduled(LOOK)))), asked(kind, ended=True)
     )[kind]
     return collected
 

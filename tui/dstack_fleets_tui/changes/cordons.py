@@ -14,7 +14,8 @@ from dstack_api_client.whatif import outcome_of_drain
 from dstack_fleets_tui.changes.service import Changing
 from dstack_fleets_tui.editing.plan_text import warnings
 from dstack_fleets_tui.host.host import Host
-from dstack_fleets_tui.output.cordons import plan_lines, plan_warnings
+from dstack_fleets_tui.output.cordons import plan_lines
+from dstack_fleets_tui.output.plans import drain_warnings
 from dstack_fleets_tui.screens.parts.asking import AskScreen
 from dstack_fleets_tui.screens.parts.questions import Question, ask
 from dstack_widgets.drawing.text import literal
@@ -89,7 +90,7 @@ class CordonChanges:
             AskScreen(
                 f"{change.action.capitalize()} {change.name} in {self._app.place}",
                 [
-                    *warnings(plan_warnings(plan), self._app.glyphs),
+                    *warnings(drain_warnings(plan), self._app.glyphs),
                     *(literal(line) for line in plan_lines(change, known, plan, outcome)),
                 ],
                 (Choice("cancel", "Cancel"), Choice(change.action, change.action.capitalize())),

@@ -27,8 +27,8 @@ from dstack_fleets_tui.headless.get import as_json
 from dstack_fleets_tui.headless.looking import poll
 from dstack_fleets_tui.headless.manner import Manner, followed, tell, write_told
 from dstack_fleets_tui.names import selection
-from dstack_fleets_tui.output.cordons import occupants, plan_item, plan_lines, plan_warnings
-from dstack_fleets_tui.output.plans import waiting_text, warning_lines
+from dstack_fleets_tui.output.cordons import occupants, plan_item, plan_lines
+from dstack_fleets_tui.output.plans import drain_warnings, waiting_text, warning_lines
 
 _GOES_ON = "The server goes on with the drain as room comes, until it is uncordoned."
 
@@ -84,7 +84,7 @@ async def _change(
             plan = await cordoning.drain_plan(client, connection.project, change)
             outcome = outcome_of_drain(snapshot, change.fleet, change.number, plan)
         item = plan_item(change, plan, outcome)
-        broken = plan_warnings(plan)
+        broken = drain_warnings(plan)
         lines = map(one_line, plan_lines(change, known, plan, outcome))
         tell(manner, "\n".join((*warning_lines(broken), *lines)))
         refuse_read_only(manner)

@@ -5,20 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from dstack_api_client.edits.outlook.warnings import PlanWarning, Risk
-from dstack_api_client.model.cordon import BrokenMinimum, Cordon, DrainPlan, Occupant
+from dstack_api_client.model.cordon import Cordon, DrainPlan, Occupant
 from dstack_fleets_tui.output.payload import VERSION, Item, optional_number, optional_time, time
 from dstack_fleets_tui.words import formatting
 
 if TYPE_CHECKING:
     from dstack_api_client.edits.perform.cordoning import CordonChange
     from dstack_api_client.whatif import DrainOutcome, GivingWay
-
-
-def plan_warnings(plan: DrainPlan | None) -> list[PlanWarning]:
-    """The minimums that a drain breaks."""
-    broken = plan.broken if plan is not None else ()
-    return [PlanWarning("minimum", Risk.WARNING, _broken_line(each)) for each in broken]
 
 
 def plan_lines(
@@ -58,13 +51,6 @@ def plan_lines(
             yield f"{now}; what they cost afterwards is not known."
         else:
             yield f"{now} and {formatting.price(price.after)} $/h afterwards."
-
-
-def _broken_line(broken: BrokenMinimum) -> str:
-    return (
-        f"{broken.fleet} goes below its minimum of {broken.minimum} for {broken.run}:"
-        f" {broken.replicas} left."
-    )
 
 
 def _giving_line(way: GivingWay) -> str:

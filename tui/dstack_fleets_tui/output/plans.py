@@ -12,6 +12,7 @@ from dstack_api_client.edits.offers.prices import PlanOffer
 from dstack_api_client.edits.outlook.outlooks import DryRun, LaneOutlook, ReplicaOutlook
 from dstack_api_client.edits.outlook.warnings import PlanWarning, Risk
 from dstack_api_client.edits.plan.planning import Plan
+from dstack_api_client.model.cordon import DrainPlan
 from dstack_api_client.text import one_line
 from dstack_fleets_tui.output import offers
 from dstack_fleets_tui.output.payload import VERSION, optional_number, optional_time, time
@@ -98,6 +99,19 @@ def warning_items(found: Iterable[PlanWarning]) -> list[dict[str, str]]:
     return [
         {"key": warning.key, "risk": warning.risk.name.lower(), "line": warning.line}
         for warning in found
+    ]
+
+
+def drain_warnings(plan: DrainPlan | None) -> list[PlanWarning]:
+    """The minimums that a drain breaks."""
+    return [
+        PlanWarning(
+            "minimum",
+            Risk.WARNING,
+            f"{broken.fleet} goes below its minimum of {broken.minimum} for {broken.run}:"
+            f" {broken.replicas} left.",
+        )
+        for broken in (plan.broken if plan is not None else ())
     ]
 
 
