@@ -321,8 +321,8 @@ def test_a_retry_that_is_over_is_none(change: tuple[str, ...] | None, began: dat
     edit = edit.with_replicas("0", 3) if change is None else edit.with_values({change: "new"})
     (trap,) = warned(edit, project(2))
     assert (trap.key, trap.risk) == ("kill-trap", Risk.DANGER)
-    said = f"its `retry` of 1 h is over since the service began at {began:%Y-%m-%d %H:%M} UTC"
-    assert said in trap.line
+    said = "its `retry` of 1 h is over: it counts from when the service began, "
+    assert f"{said}{began:%Y-%m-%d %H:%M:%S} UTC" in trap.line
     (with_room,) = warned(edit, project(3))
     assert with_room.key == "no-retry"
     assert with_room.line.startswith("Its `retry` of 1 h is over")
@@ -333,12 +333,29 @@ def test_while_its_retry_holds_a_replica_waits() -> None:
     (waits,) = warned(edit, project(2))
     assert (waits.key, waits.risk) == ("pending", Risk.DANGER)
     assert "will wait" in waits.line
-    assert f"Its `retry` is over at {NOW + timedelta(minutes=1):%Y-%m-%d %H:%M} UTC" in waits.line
-    assert warned(edit, project(3)) == []
+    end = f"{NOW + timedelta(minutes=1):%Y-%m-%d %H:%M:%S} UTC"
+    assert f"Its `retry` is over at {end}" in waits.line
+    (soon,) = warned(edit, project(3))
+    assert (soon.key, soon.risk) == ("no-retry", Risk.DANGER)
+    assert soon.line.startswith(
+        f"Its `retry` of 1 h is over at {end}: if a new replica can't start"
+    )
+    early = begun(retry=True, began=NOW - timedelta(minutes=49)).with_replicas("0", 3)
+    assert warned(early, project(3)) == []
     longer = begun(retry={"on_events": None, "duration": 7 * 86400}).with_replicas("0", 3)
     assert [warning.key for warning in warned(longer, project(2))] == ["pending"]
     unknown = begun(retry=True, began=None).with_replicas("0", 3)
     assert [warning.key for warning in warned(unknown, project(2))] == ["pending"]
+
+
+def test_a_retry_that_is_not_for_errors_is_a_danger_where_there_is_room() -> None:
+    retry = {"on_events": ["no-capacity"], "duration": 7 * 86400}
+    (failing,) = warned(begun(retry=retry).with_replicas("0", 3), project(3))
+    assert (failing.key, failing.risk) == ("no-retry", Risk.DANGER)
+    assert failing.line == (
+        "Its `retry` is not for `error`: if a new replica can't start, dstack ends the whole"
+        " service, the replicas that run too."
+    )
 
 
 def test_with_lanes_a_retry_does_not_run_out_for_lack_of_room() -> None:

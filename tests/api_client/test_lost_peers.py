@@ -60,7 +60,7 @@ def test_it_was_lost_and_is_on_another_host() -> None:
 
 def test_another_has_taken_its_place() -> None:
     (one,) = found(peers(head(3, submitted_at=ago(minutes=5)), peer(1), peer(2)))
-    assert "the address that head 3 had before" in one.text
+    assert "the address of the replica before head 3" in one.text
 
 
 @pytest.mark.parametrize(

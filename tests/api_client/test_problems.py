@@ -263,6 +263,14 @@ def test_one_that_took_requests_and_is_not_ready_is_told_at_once() -> None:
     assert watch.look(chat(late), NOW + timedelta(seconds=32), events) == ()
 
 
+def test_a_number_that_is_given_again_after_a_move_is_no_restart() -> None:
+    moved = Attempt(ago(hours=2), "scaled_down", "", ago(hours=1), 0)
+    lost = Attempt(ago(hours=2), "instance_unreachable", "", ago(hours=1), 0)
+    for before, restarts, lost_at in ((moved, 0, None), (lost, 1, ago(hours=1))):
+        again = replica(1, earlier=(before,), submission_num=1)
+        assert (again.restarts, again.lost_at) == (restarts, lost_at)
+
+
 def test_attempts_that_the_server_does_not_list_are_no_restarts() -> None:
     ran = Attempt(ago(minutes=20), "interrupted_by_no_capacity", "", ago(minutes=9), 0)
     sought = Attempt(ago(minutes=3), NO_PLACE, "No H100.", ago(minutes=2), 3)

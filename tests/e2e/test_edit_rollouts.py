@@ -90,7 +90,7 @@ async def _over(rolling: Handle) -> None:
         plan = await make_plan(client, edit.with_replicas("0", 2), snapshot=snapshot)
         (warning,) = plan.warnings
         assert (warning.key, warning.risk) == ("kill-trap", Risk.DANGER)
-        assert "its `retry` of 1 s is over since the service began at" in warning.line
+        assert "its `retry` of 1 s is over: it counts from when the service began, " in warning.line
 
         await applying.apply(client, plan)
 

@@ -108,6 +108,11 @@ class Attempt:
         """Whether it found an instance."""
         return self.termination_reason != NO_CAPACITY
 
+    @property
+    def was_lost(self) -> bool:
+        """Whether it ended against the wish of all: a number is given again after a move."""
+        return self.had_place and self.termination_reason != SCALED_DOWN
+
 
 @dataclass(frozen=True, slots=True)
 class Replica:
@@ -212,10 +217,10 @@ class Replica:
 
     @property
     def restarts(self) -> int:
-        """How often it was started again after it had a place, as far as its submissions tell.
+        """How often it was started again after it was lost, as far as its submissions tell.
 
-        Attempts that found none are no restarts. What lies further back than what is known is
-        taken to be as the oldest of that.
+        Attempts that found no place are no restarts, nor is one that was scaled down or moved.
+        What lies further back than what is known is taken to be as the oldest of that.
         """
         if not self.earlier:
             return self.submission_num
@@ -223,18 +228,18 @@ class Replica:
         before = oldest.submission_num
         if before is None:
             before = self.submission_num - len(self.earlier)
-        return sum(each.had_place for each in self.earlier) + (before if oldest.had_place else 0)
+        return sum(each.was_lost for each in self.earlier) + (before if oldest.was_lost else 0)
 
     @property
     def lost_at(self) -> datetime | None:
-        """When the last submission before this one that had a place ended, if there was one.
+        """When the last submission before this one that had a place was lost, if it was.
 
         One that still stops has been given up by the one that was made after it.
         """
         after = self.submitted_at
         for attempt in reversed(self.earlier):
             if attempt.had_place:
-                return attempt.finished_at or after
+                return (attempt.finished_at or after) if attempt.was_lost else None
             after = attempt.submitted_at
         return None
 

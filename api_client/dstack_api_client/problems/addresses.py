@@ -59,13 +59,16 @@ def _moved_since(peer: Replica, time: datetime) -> bool:
 
 def _lost(service: Service, peer: Replica, holders: list[Replica]) -> Problem:
     they = "it holds" if len(holders) == 1 else "they hold"
+    name = replica_name(peer)
+    # A replica that moves has another number; one that is lost keeps it.
+    whose = f"that {name} had before" if peer.earlier else f"of the replica before {name}"
     return Problem(
         key=f"address:{service.id}:{peer.key.replica_num}",
         kind=Kind.REPLICA,
         severity=Severity.CRITICAL,
         subject=service.name,
-        text=f"{listed(map(replica_name, holders))}: {they} the address that"
-        f" {replica_name(peer)} had before, and what is sent there fails",
+        text=f"{listed(map(replica_name, holders))}: {they} the address {whose}, and what is sent"
+        " there fails",
         hint="dstack gives the new address only to a replica that starts: roll the group out again"
         " with any change of it.",
         since=peer.submitted_at,

@@ -198,10 +198,12 @@ def unreachable_hint(snapshot: Snapshot, fleet: Fleet | None, instances: Iterabl
         fleet: Their fleet, if they have one.
         instances: The instances.
     """
+    instances = list(instances)
+    several = len(instances) > 1
     if fleet is not None and fleet.kind == "ssh":
-        text = "dstack keeps the host and goes on trying."
+        text = f"dstack keeps the host{'s' if several else ''} and goes on trying."
     else:
-        text = "dstack gives the instance back after 20 minutes."
+        text = f"dstack gives the instance{'s' if several else ''} back after 20 minutes."
     keys = [key for instance in instances for key in instance.jobs]
     if not keys:
         return text

@@ -17,6 +17,8 @@ from dstack_api_client.problems.service_replicas import fell_just_now
 
 _AGAIN = "dstack has started it again; it serves once a replica is ready."
 
+_CUT = "instance_unreachable"
+
 
 def outages(
     snapshot: Snapshot,
@@ -56,6 +58,8 @@ def _outage(service: Service, standing: list[Replica], waiting: list[Replica]) -
     lost = [each.lost_at for each in waiting if each.lost_at is not None]
     # Once all are lost nothing is served: before the last of them was, something may have been.
     since = max(lost) if lost and len(lost) == len(standing) else None
+    # Its host may have been out of reach for minutes before dstack gave it up.
+    earlier = any(r.before is not None and r.before.termination_reason == _CUT for r in waiting)
     return Problem(
         key=f"outage:{service.id}",
         kind=Kind.SERVICE,
@@ -64,6 +68,7 @@ def _outage(service: Service, standing: list[Replica], waiting: list[Replica]) -
         text=f"no replica takes requests ({_state(waiting)})",
         hint=_AGAIN if lost else "It serves once a replica is ready.",
         since=since,
+        at_least=since is not None and earlier,
         service_id=service.id,
         view="replicas",
         row=replica_row(waiting[0].key) if waiting else None,

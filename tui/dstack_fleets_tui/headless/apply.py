@@ -31,6 +31,8 @@ from dstack_fleets_tui.output.payload import VERSION
 from dstack_fleets_tui.output.plans import (
     plan_item,
     plan_text,
+    price_item,
+    price_text,
     progress_item,
     warning_items,
     warning_lines,
@@ -164,8 +166,9 @@ async def _rebalance(connection: Connection, service: str, manner: Manner) -> St
             if manner.output == "json":
                 write(as_json({**_moves(service, planned), "warnings": [], "result": None}))
             return State.DONE
-        tell(manner, _moving(planned or ()))
-        tell(manner, "\n".join(warning_lines(prospect.warnings)))
+        tell(manner, "\n".join((*warning_lines(prospect.warnings), _moving(planned or ()))))
+        if prospect.outlook is not None:
+            tell(manner, price_text(prospect.outlook))
         refuse_read_only(manner)
         confirm(at.base, manner, warnings=prospect.warnings)
         store, user = Store.default(), await who(at.client)
@@ -180,7 +183,11 @@ async def _rebalance(connection: Connection, service: str, manner: Manner) -> St
         )
         if manner.output == "json":
             result = result_item(at.base, done.line, last)
-            about = {"warnings": warning_items(prospect.warnings), "result": result}
+            about = {
+                "price_per_hour": price_item(prospect.outlook) if prospect.outlook else None,
+                "warnings": warning_items(prospect.warnings),
+                "result": result,
+            }
             write_told(as_json({**_moves(service, done.moves), **about}))
         return last.state if last is not None else State.DONE
 
@@ -315,6 +322,7 @@ def confirm(
         question, wanted = f"The project is protected. Type {name} to change {where}: ", {name}
     else:
         question, wanted = f"{what} {where}? [y/N] ", {"y", "yes"}
+    sys.stdout.flush()  # a pipe has what is asked about before the question
     print(question, end="", file=sys.stderr, flush=True)  # noqa: T201
     with ending.at_once():
         answer = sys.stdin.readline()

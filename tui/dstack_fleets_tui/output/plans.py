@@ -263,10 +263,7 @@ def _outlook(outlook: DryRun) -> dict[str, Any]:
         ],
         "replicas": [_replica(row) for row in outlook.replicas],
         "surges": [_replica(row) for row in outlook.surges],
-        "price_per_hour": {
-            "now": optional_number(outlook.price_now),
-            "after": optional_number(outlook.price_after),
-        },
+        "price_per_hour": price_item(outlook),
         "unsure": list(outlook.unsure),
         "notes": [str(note) for note in outlook.notes],
     }
@@ -318,10 +315,24 @@ def _summary(outlook: DryRun) -> str:
         for action, many, one in _VERBS
         if (number := outlook.count(action))
     ]
+    price = price_text(outlook)
+    return f"{', '.join(parts) or 'no replicas'}   {price}   (source: {outlook.source.value})"
+
+
+def price_text(outlook: DryRun) -> str:
+    """`62.10 → 93.15 $/h`, and where no price is known."""
     price = f"{formatting.price(outlook.price_now)} → {formatting.price(outlook.price_after)} $/h"
     if outlook.unpriced:
         price += f" (no price is known in {', '.join(outlook.unpriced)})"
-    return f"{', '.join(parts) or 'no replicas'}   {price}   (source: {outlook.source.value})"
+    return price
+
+
+def price_item(outlook: DryRun) -> dict[str, float | None]:
+    """The same for programs."""
+    return {
+        "now": optional_number(outlook.price_now),
+        "after": optional_number(outlook.price_after),
+    }
 
 
 def _lane_progress(lane: LaneProgress) -> str:

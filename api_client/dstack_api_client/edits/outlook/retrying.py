@@ -23,6 +23,8 @@ from dstack_api_client.model.retries import RetryEvent, is_for, retry_in
 
 #: Seconds of a `retry` that does not say how many.
 DEFAULT_DURATION = 3600
+#: A start that fails may be tried again for so long before it succeeds.
+LONG_START = timedelta(minutes=10)
 _NONE = "the spec has no `retry`"
 
 
@@ -53,9 +55,16 @@ class Retry:
         if self.since is None or not self._is_over(now):
             return ""
         return (
-            f"its `retry` of {_in_words(self.seconds)} is over since the service began at"
-            f" {_moment(self.since)}"
+            f"its `retry` of {_in_words(self.seconds)} is over: it counts from when the service"
+            f" began, {_moment(self.since)}"
         )
+
+    def lack_soon(self, now: datetime) -> str:
+        """Why it does not hold for as long as a start may take, as `lack`."""
+        if self.seconds is None or self.since is None or not self._is_over(now + LONG_START):
+            return ""
+        end = self.since + timedelta(seconds=self.seconds)
+        return f"its `retry` of {_in_words(self.seconds)} is over at {_moment(end)}"
 
     @property
     def lack_of_errors(self) -> str:
@@ -116,7 +125,7 @@ def _since(resource: Mapping[str, Any]) -> datetime | None:
 
 
 def _moment(at: datetime) -> str:
-    return f"{at.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
+    return f"{at.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _in_words(seconds: float) -> str:

@@ -186,8 +186,12 @@ def _of_pending(
         "kill-trap",
         Risk.DANGER,
         f"{_replicas(len(pending))} can't start ({why}), and {retry.lack(now)}: dstack then ends"
-        f" the whole service, the replicas that run too.{extra} Make room first.",
+        f" the whole service{_and_others(outlook)}.{extra} Make room first.",
     )
+
+
+def _and_others(outlook: DryRun) -> str:
+    return ", the replicas that run too" if any(not row.new for row in outlook.replicas) else ""
 
 
 def _of_failing(outlook: DryRun, retry: Retry, now: datetime) -> Iterator[PlanWarning]:
@@ -204,29 +208,23 @@ def _of_failing(outlook: DryRun, retry: Retry, now: datetime) -> Iterator[PlanWa
                 f"{lack[:1].upper()}{lack[1:]}: if a new replica can't start, dstack ends the whole"
                 " service. Lack of room alone does not.",
             )
-    elif not retry.holds(now):
-        lack = retry.lack(now)
-        if outlook.unsure:
-            yield PlanWarning(
-                "no-retry",
-                Risk.DANGER,
-                f"Nothing shows that {one_line(', '.join(outlook.unsure))} has room, and {lack}: if"
-                " a new replica can't start, dstack ends the whole service, the replicas that run"
-                " too. Make room first.",
-            )
-            return
+        return
+    room = one_line(", ".join(outlook.unsure))
+    lack = retry.lack(now) or retry.lack_soon(now) or retry.lack_of_errors
+    if lack:
+        unsure = f"Nothing shows that {room} has room, and " if room else ""
+        what = f"{unsure}{lack}"
         yield PlanWarning(
             "no-retry",
             Risk.DANGER,
-            f"{lack[:1].upper()}{lack[1:]}: if a new replica can't start, dstack ends the whole"
-            " service, the replicas that run too.",
+            f"{what[:1].upper()}{what[1:]}: if a new replica can't start, dstack ends the whole"
+            f" service{_and_others(outlook)}.{' Make room first.' if room else ''}",
         )
-    elif outlook.unsure:
+    elif room:
         yield PlanWarning(
             "no-room-known",
             Risk.WARNING,
-            f"Nothing shows that {one_line(', '.join(outlook.unsure))} has room."
-            f" {retry.end or retry.some_end}",
+            f"Nothing shows that {room} has room. {retry.end or retry.some_end}",
         )
 
 
