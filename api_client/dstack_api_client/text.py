@@ -23,7 +23,7 @@ _HARMFUL = (
 _HARMFUL_TEXT = re.compile(f"[{_HARMFUL}]")
 #: The same in JSON that is not plain ASCII, with the escapes that can stand for one of them.
 _HARMFUL_JSON = re.compile(rf"[{_HARMFUL}]|\\[bfru]")
-_HARMFUL_ASCII_JSON = re.compile(rb"[\x7f]|\\[bfru]")
+_HARMFUL_ASCII_JSON = re.compile(rb"\\[bfru]")
 #: Escapes in JSON; the group is half of a character without the other one.
 _HALVES = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
@@ -92,7 +92,10 @@ def clean_json(raw: bytes) -> bytes:
         UnicodeDecodeError: It is not UTF-8.
     """
     if raw.isascii():
-        if _HARMFUL_ASCII_JSON.search(raw) is None:
+        # Looking for one byte takes a hundredth of the time that the expression takes.
+        if b"\x7f" not in raw and (
+            b"\\" not in raw or _HARMFUL_ASCII_JSON.search(raw, raw.index(b"\\")) is None
+        ):
             return raw
     elif _HARMFUL_JSON.search(raw.decode()) is None:
         return raw

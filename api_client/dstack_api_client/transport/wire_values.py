@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Annotated, Any, ClassVar
@@ -19,8 +18,10 @@ Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Dollars = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
 #: Years that a time can be of: others can't be reckoned with in every zone.
 _YEARS = range(1970, 2200)
-#: Numbers that may be out of range, which shows only when a spec is decoded.
-_HUGE = re.compile(rb"\d[eE]\+?\d{3}|\d{300}")
+#: Numbers that may be out of range, which shows only when a spec is decoded: each digit as 0. A
+#: regular expression takes fifteen times as long.
+_HUGE = (b"0e000", b"0e+000", b"0" * 300)
+_DIGITS = bytes.maketrans(b"123456789E", b"000000000e")
 #: Levels of a spec: what is deeper can't be walked.
 _DEEPEST = 64
 
@@ -122,7 +123,8 @@ def refuse_odd(raw: bytes) -> None:
     """
     if not raw.startswith(b"{"):
         raise msgspec.DecodeError("its spec is not a mapping")
-    if _HUGE.search(raw) is not None:
+    digits = raw.translate(_DIGITS)
+    if any(huge in digits for huge in _HUGE):
         msgspec.json.decode(raw)
     if raw.count(b"{") + raw.count(b"[") <= _DEEPEST:
         return
