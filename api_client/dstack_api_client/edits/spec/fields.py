@@ -99,13 +99,34 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[Path, tuple[
     Returns:
         By path the old and the new value, each `ABSENT` where the field is not there.
     """
-    before, after = fields_of(old), fields_of(new)
+    before, after = _fields_beside(old, new), _fields_beside(new, old)
     found = {}
     for path in dict.fromkeys((*before, *after)):
         was, is_now = before.get(path, ABSENT), after.get(path, ABSENT)
         if not same(was, is_now):
             found[path] = (was, is_now)
     return found
+
+
+def _fields_beside(spec: Mapping[str, Any], other: Mapping[str, Any]) -> dict[Path, Any]:
+    """The fields of a spec but those of parts that another one has just so, which are most."""
+    found: dict[Path, Any] = {}
+    for key, item in spec.items():
+        beside = other.get(key, ABSENT)
+        if same(item, beside):
+            continue
+        if not _goes_deeper(item) or not _goes_deeper(beside):
+            found.update(_leaves((key,), _tree(key, item)))
+            continue
+        for name, below in item.items():
+            if not same(below, beside.get(name, ABSENT)):
+                found.update(_leaves((key, name), _tree(name, below)))
+    return found
+
+
+def _goes_deeper(item: object) -> bool:
+    """Whether a part of a spec is a mapping whose values are fields, or have them."""
+    return isinstance(item, Mapping) and bool(item) and not _is_range(item)
 
 
 def with_fields(spec: Mapping[str, Any], values: Mapping[Path, Any]) -> dict[str, Any]:
