@@ -64,13 +64,14 @@ def main(arguments: list[str]) -> int:
 
 def _compared(runs: Mapping[str, Callable[[], Table]], *, keeps: bool, writes: bool) -> int:
     """Runs benchmarks, and compares what they find with the figures of the repository."""
-    tables, units_ms, worse = [], [], []
+    tables, units_ms, worse, wrong = [], [], [], []
     for run in runs.values():
         before = figures.yardstick()
         table = run()
         unit_ms = (before + figures.yardstick()) / 2
         sys.stdout.write(f"{table}\n")
         sys.stdout.flush()
+        wrong += table.wrong
         worse += figures.regressions(table.figures, unit_ms)
         if keeps:
             figures.keep({figure.key: figure.score(unit_ms) for figure in table.figures})
@@ -80,6 +81,9 @@ def _compared(runs: Mapping[str, Callable[[], Table]], *, keeps: bool, writes: b
         page.write([*runs], tables, units_ms)
     if worse and not keeps:
         sys.stderr.write("\n".join(("Worse by more than a third:", *worse)) + "\n")
+        return 1
+    if wrong:
+        sys.stderr.write("\n".join(wrong) + "\n")
         return 1
     return 0
 

@@ -2,7 +2,8 @@
 
 Runs, instances, fleets and events come and go, the connection is lost now and then, and somebody
 goes through the screens. It is measured twice on the same screens at rest: after the first fifth of
-the polls, when caches are full (of strips above all, after some 2,400 polls), and at the end.
+the polls, when caches are full (of strips above all, after some 2,400 polls), and at the end. More
+than a twentieth more memory at the end fails the run.
 
 The list of events follows what is new at both times, and keeps its newest 1,000. Whether somebody
 looks further back, for which it keeps 5,000, hangs on the keys that were pressed: that would hide
@@ -48,6 +49,8 @@ POLLS = 14_400
 SIZE = (140, 40)
 #: It takes minutes: it runs only where it is named.
 ONLY_IF_NAMED = True
+#: The share of memory that may be more at the end.
+FLAT = 0.05
 #: Polls between two things that somebody does.
 _EVERY = 12
 _TURNS = 10
@@ -114,6 +117,14 @@ class Soaked:
     lost: int
     happened: int
     keys: int
+
+    @property
+    def wrong(self) -> tuple[str, ...]:
+        """What is wrong with it: memory that is not flat."""
+        grown = self.late.resident / self.early.resident - 1
+        if grown <= FLAT:
+            return ()
+        return (f"Memory grew by {grown * 100:.1f} %: {FLAT:.0%} is the most.",)
 
 
 class ChurningFeed(Feed):
@@ -331,10 +342,6 @@ async def soak(polls: int, seed: int, *, early: float = 0.2) -> Soaked:
             return Soaked(*measured, feed.polls, churn.lost, churn.happened, somebody.keys)
 
 
-def _more(early: int, late: int) -> str:
-    return f"{(late / early - 1) * 100:+.1f} %" if early else ""
-
-
 def run() -> Table:
     seed = random.randrange(2**32)
     done = asyncio.run(soak(POLLS, seed))
@@ -355,4 +362,5 @@ def run() -> Table:
         rows,
         f"{done.happened:,} things happened, {done.lost:,} polls found no connection,"
         f" {done.keys:,} keys were pressed.",
+        wrong=done.wrong,
     )

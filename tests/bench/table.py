@@ -21,6 +21,7 @@ class Table:
         rows: Their cells.
         note: How it was measured.
         figures: What of it is kept and compared.
+        wrong: What fails the run whatever the figures of the repository are.
     """
 
     title: str
@@ -28,6 +29,7 @@ class Table:
     rows: Sequence[Sequence[str]]
     note: str = ""
     figures: Sequence[Figure] = ()
+    wrong: Sequence[str] = ()
 
     def __str__(self) -> str:
         widths = [

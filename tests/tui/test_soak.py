@@ -6,6 +6,7 @@ once caches are full, after some 2,400 polls.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import random
 import sys
@@ -14,11 +15,14 @@ from typing import Any
 
 import pytest
 from textual import events
+from textual.geometry import Region
 from textual.screen import Screen
 from textual.strip import Strip
 
 from dstack_api_client.feed.feed import Feed
+from dstack_fleets_tui.app import reading
 from dstack_fleets_tui.app.reading import _spare_the_collector
+from dstack_widgets.drawing import forgetting
 from tests.bench.soak import soak
 from tests.builders import answers, routed_service
 from tests.builders.apps import GivenFeed, app_on, live
@@ -134,3 +138,72 @@ async def test_the_server_that_is_polled_piles_up_nothing(monkeypatch: pytest.Mo
     for wanted, times in held:
         assert wanted <= 2
         assert times <= 1_100, "one poll reads those of 400 events"
+
+
+async def test_what_was_drawn_long_ago_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Textual and Rich remember tens of thousands of results, which fill for hours."""
+    monkeypatch.setattr(reading, "FORGOTTEN_AFTER", 3)
+    feed = GivenFeed(live(routed_service.snapshot()))
+    app = app_on(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await filled(app)
+        for number in range(2_000):
+            Region(0, 0, number, 1).union(Region(number, 0, 1, 1))
+        held = Region.union.cache_info().currsize
+        assert held >= 2_000
+        for _ in range(3):
+            app.post_message(app.Read(live(routed_service.snapshot()), app.session.connection))
+        await until(lambda: Region.union.cache_info().currsize < held / 2, what="that it forgets")
+        await pilot.press("down")
+
+
+def test_all_that_fills_for_hours_is_forgotten() -> None:
+    names = {each.__qualname__ for each in forgetting.remembered()}
+    assert names >= {
+        "Segment._split_cells", "Region.union", "Region.intersection", "Region.shrink",
+        "Region.grow", "Region.__contains__", "Scalar.resolve", "Color.blend", "Style._add",
+    }  # fmt: skip
+    forgetting.forget_drawn()
+    assert {each.cache_info().currsize for each in forgetting.remembered()} == {0}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kilobytes", "is_wrong"), [(0, False), (1, True)])
+async def test_a_kilobyte_with_each_poll_is_found(kilobytes: int, is_wrong: bool) -> None:
+    """In a process of its own: what other tests left would be most of its memory."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _LEAKING, str(kilobytes), stdout=asyncio.subprocess.PIPE
+    )
+    said, _ = await process.communicate()
+    assert process.returncode == 0
+    assert bool(said.strip()) is is_wrong, said
+    if is_wrong:
+        assert b"Memory grew by" in said
+
+
+#: Measures as the soak does, before and after what leaks in four fifths of its polls.
+_LEAKING = """
+import asyncio, random, sys, tempfile
+from pathlib import Path
+from tests.bench.soak import POLLS, Held, Soaked, Somebody, dashboard
+from tests.waiting import until
+
+async def main(kilobytes):
+    rng = random.Random(1)
+    with tempfile.TemporaryDirectory() as folder:
+        async with dashboard(rng, Path(folder)) as (app, pilot, feed, churn):
+            somebody = Somebody(app, pilot, churn.server.runs[0]["id"], rng)
+            await until(lambda: feed.stands_still, what="the first poll")
+            feed.go_on(1)
+            await until(lambda: feed.stands_still, what="the second")
+            await somebody.all_acts()
+            await somebody.rest()
+            early = Held.by(app)
+            leaked = [bytearray(1024 * kilobytes) for _ in range(POLLS * 4 // 5)]
+            await somebody.rest()
+            done = Soaked(early, Held.by(app), POLLS, 0, 0, 0)
+            print(*done.wrong)
+            assert len(leaked)
+
+asyncio.run(main(int(sys.argv[1])))
+"""
