@@ -37,7 +37,8 @@ _ALL = re.compile(r"^pytestmark = .*mark\.(e2e|versions)", re.MULTILINE)
 #: simulator are made of.
 _LOADS = re.compile(
     r"^(from|import) (dstack[. ]|dstack_placement\.server\.drain\.engine_loads"
-    r"|tests\.servers\.findings|dstack_simulator\.hosts|tests\.builders\.emulated_hosts|aiohttp|asyncssh)",
+    r"|tests\.servers\.findings|dstack_simulator\.hosts|tests\.builders\.emulated_hosts|aiohttp|asyncssh)"
+    r"|\bdstack: ModuleType",  # the fixture
     re.MULTILINE,
 )
 
