@@ -28,6 +28,7 @@ from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.editing import plan_text
 from dstack_fleets_tui.output import plans
 from tests.builders import answers
+from tests.builders.crowd import OFFER
 from tests.builders.generation import PARTS, SEED, cases
 from tests.builders.slips import Slips, at_once
 from tests.servers.networked_server import NetworkedServer
@@ -37,15 +38,6 @@ _NOW = answers.START + timedelta(minutes=10)
 _OF_SERVICES = ("runs/get_plan", "runs/get_plan", "runs/get", "placement/preview")
 _OF_FLEETS = ("fleets/get_plan", "fleets/get_plan", "fleets/get")
 _FOLLOWED = ("runs/get", "placement/preview", "placement/get", "events/list", "fleets/list")
-OFFER = {
-    "backend": "aws",
-    "instance": answers.machine(),
-    "region": "us-east-1",
-    "price": 32.0,
-    "availability": "available",
-    "blocks": 1,
-    "total_blocks": 8,
-}
 
 
 class PlanningServer(NetworkedServer):

@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from dstack_api_client import fault_log
@@ -21,24 +22,30 @@ from dstack_api_client.model.replica import FINISHED
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.routers.watch import OverSsh, read_router
+from dstack_api_client.transport import requests
 from dstack_api_client.transport.client import Client
+from dstack_api_client.transport.records import Unreadable
 from dstack_fleets_tui.headless.kinds import KINDS
-from tests.builders.crowd import VERSIONS, Crowd, Key
-from tests.builders.generation import PARTS, SEED, cases
+from tests.builders.crowd import POLLS, VERSIONS, Crowd, Key
+from tests.builders.generation import MANY, PARTS, SEED
+from tests.builders.halving import Slips, halved
+from tests.builders.planned import plan_slipped
 from tests.builders.shown import show
 from tests.builders.slips import at_once
 
 pytestmark = pytest.mark.usefixtures("no_fault_is_hidden")
 
 #: Slips that are tried, over all versions.
-SLIPS = cases(12_000)
+SLIPS = 100_000 * MANY or 5_000
 #: What is said where nothing has a slip, by version.
 _known: dict[str, dict[Key, Any]] = {}
 #: Seconds between two polls: what is read by turns is read at each.
 _BETWEEN_POLLS = 60.0
-#: Polls with slips of one client, and the share of records that have one in each.
-_POLLS, _SHARE = 6, 0.6
-_KINDS_SHOWN = 3
+#: The share of runs, fleets and events that have slips in each poll.
+_SHARE = 0.9
+_KINDS_SHOWN = 3 if MANY else 1
+#: Polls after which all has been read that is read by turns.
+_BY_TURNS = 3
 #: The poll after which routers are looked at.
 _WITH_ROUTERS = 2
 
@@ -47,22 +54,56 @@ _WITH_ROUTERS = 2
 @pytest.mark.parametrize("part", PARTS)
 async def test_a_slip_in_a_record_costs_that_record(part: int) -> None:
     print(f"seed {SEED}")  # noqa: T201
-    made = 0
+    made = planned = 0
     found: dict[str, str] = {}
     number = part
     while made < SLIPS // len(PARTS):
         seed, version = f"{SEED} {number}", VERSIONS[number % len(VERSIONS)]
         crowd, failure = await _failure(version, seed)
         made += len(crowd.tried)
+        planned += crowd.planned
         if failure:
-            at = await _halved(version, seed, list(crowd.tried))
-            crowd, failure = await _failure(version, seed, at)
-            said = [f"{poll}: {key}: {what}" for (poll, key), what in crowd.tried.items()]
-            place = f"{at[0][1].kind}: {fault_log.place_of(failure)}"
-            found.setdefault(place, f"{version} seed {seed}: {said}: {failure!r}"[:900])
+            place, said = await _named(version, seed, crowd)
+            found.setdefault(place, said)
         number += len(PARTS)
-    print(f"{made} slips")  # noqa: T201
+    print(f"{made} slips, {planned} of them planned and followed")  # noqa: T201
     assert not found, "\n".join(f"{at}: {said}" for at, said in found.items())
+
+
+async def test_a_record_that_breaks_the_reading_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What could not be decoded is let through, as if nobody had thought of it."""
+    await _right(VERSIONS[0])
+    monkeypatch.setattr(requests, "NOT_DECODED", ())
+    crowd, failure = await _failure(VERSIONS[0], "1")
+    assert failure is not None
+    _, said = await _named(VERSIONS[0], "1", crowd)
+    assert said.count("Key(kind=") == 1, said
+    assert "msgspec.ValidationError" in said or "ValidationError(" in said, said
+
+
+async def test_a_record_that_costs_another_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one after what could not be decoded is left out with it."""
+    await _right(VERSIONS[0])
+    note = requests.Requests.note
+
+    def noted(self: requests.Requests, item: bytes, what: str, error: Exception) -> Unreadable:
+        self.skips = True  # type: ignore[attr-defined]
+        return note(self, item, what, error)
+
+    decode = requests.Requests._whole_or_not
+
+    def decoded(self: requests.Requests, *args: Any) -> Any:
+        found = decode(self, *args)
+        if self.__dict__.pop("skips", False):
+            raise msgspec.ValidationError("the one before it could not be decoded")
+        return found
+
+    monkeypatch.setattr(requests.Requests, "note", noted)
+    monkeypatch.setattr(requests.Requests, "_whole_or_not", decoded)
+    crowd, failure = await _failure(VERSIONS[0], "1")
+    assert isinstance(failure, AssertionError), failure
+    _, said = await _named(VERSIONS[0], "1", crowd)
+    assert said.count("Key(kind=") <= 3, said
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -82,22 +123,18 @@ async def _failure(
     return crowd, None
 
 
-async def _halved(version: str, seed: str, slips: list[tuple[int, Key]]) -> list[tuple[int, Key]]:
-    """As few of the slips as still bring up a failure: one, unless several have to meet."""
-    parts = 2
-    while len(slips) > 1:
-        size = -(-len(slips) // parts)
-        for start in range(0, len(slips), size):
-            end = start + size
-            rest = slips[start:end] if parts == 2 else slips[:start] + slips[end:]
-            if (await _failure(version, seed, rest))[1] is not None:
-                slips, parts = rest, 2
-                break
-        else:
-            if size == 1:
-                break
-            parts *= 2
-    return slips
+async def _named(version: str, seed: str, crowd: Crowd) -> tuple[str, str]:
+    """What a failure is called, and the slip that brought it up."""
+
+    async def fails(slips: Slips) -> bool:
+        return (await _failure(version, seed, slips))[1] is not None
+
+    at = await halved(list(crowd.tried), fails)
+    crowd, failure = await _failure(version, seed, at)
+    assert failure is not None
+    said = [f"{poll}: {key}: {what}" for (poll, key), what in crowd.tried.items()]
+    place = f"{at[0][1].kind}: {fault_log.place_of(failure)}"
+    return place, f"{version} seed {seed}: {said}: {failure!r}"[:900]
 
 
 async def _round(
@@ -107,13 +144,14 @@ async def _round(
     right = await _right(version)
     async with at_once(crowd, sleep=_no_sleep) as client:
         feed = Feed(client, "main", now=lambda: crowd.now, monotonic=lambda: crowd.seconds)
-        for number in range(_POLLS):
+        for number in range(POLLS):
             crowd.next_poll(seed, _SHARE, only, full=number % 3 != 1)
             snapshot = await _read(client, feed, crowd, full=number % 3 != 1)
             if number == _WITH_ROUTERS:
                 snapshot = await _with_routers(client, snapshot, crowd)
             _compare(feed, snapshot, crowd, right)
             show(snapshot, feed, rng.sample(list(KINDS), _KINDS_SHOWN), crowd.now)
+            crowd.planned += await plan_slipped(client, snapshot, crowd)
         crowd.next_poll(seed, 0.0)
         for _ in range(2):  # after which a record is forgotten that could not be read
             snapshot = await _read(client, feed, crowd, full=True)
@@ -204,7 +242,7 @@ async def _right(version: str) -> dict[Key, Any]:
         crowd.next_poll("", 0.0)
         async with at_once(crowd, sleep=_no_sleep) as client:
             feed = Feed(client, "main", now=lambda: crowd.now, monotonic=lambda: crowd.seconds)
-            for _ in range(_POLLS):
+            for _ in range(_BY_TURNS):
                 snapshot = await _read(client, feed, crowd, full=True)
             snapshot = await _with_routers(client, snapshot, crowd)
             show(snapshot, feed, KINDS, crowd.now)

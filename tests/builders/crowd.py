@@ -11,7 +11,6 @@ import json
 import random
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -23,6 +22,7 @@ import httpx
 import msgspec
 
 from dstack_api_client.model.replica import FINISHED
+from tests.builders import answers
 from tests.builders.mutations import slipped
 from tests.servers.addon_answers import FEATURES, lane, summary
 
@@ -30,11 +30,31 @@ VERSIONS = ("0.20.29", "0.21.5", "0.22.5")
 _FILE = Path(__file__).parent / "data" / "recorded_answers.json"
 #: How many times each recorded project is there.
 _TIMES = 6
-#: Events that are new with each poll.
+#: Polls of one client, and the events that are new with each.
+POLLS = 10
 _NEW_EVENTS = 12
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 #: What lists are in the order of.
 _ORDER = ("id", "created_at", "submitted_at", "recorded_at")
+#: Of a run or a fleet with slips, the share of its records that have one. Others have none at all:
+#: that nothing is lost of them shows what a slip costs.
+_OF_FAMILY = 0.95
+#: Kinds of records with others in them, and which.
+_MEMBERS = {"fleet": "instance", "run": "job"}
+#: Kinds of records with a configuration, and where theirs is.
+CONFIGURED = {"run": "run_spec", "fleet": "spec"}
+#: The share of slips in these that are in their configuration: it is one of many fields else.
+_IN_CONFIGURATION = 0.3
+#: What plans offer.
+OFFER = {
+    "backend": "aws",
+    "instance": answers.machine(),
+    "region": "us-east-1",
+    "price": 32.0,
+    "availability": "available",
+    "blocks": 1,
+    "total_blocks": 8,
+}
 _LANE = {"properties": {"name": {}, "min_replicas": {}, "max_replicas": {}}}
 
 
@@ -49,8 +69,8 @@ class Records(NamedTuple):
     """What a project has.
 
     Attributes:
-        things: Each record; fleets are without their instances.
-        within: The fleet of each instance, and the run of each placement.
+        things: Each record; fleets are without their instances, runs without their jobs.
+        within: The fleet of each instance, and the run of each job and each placement.
         events: The events, the oldest first.
         now: When the last of them happened.
     """
@@ -95,7 +115,11 @@ def _add(
             within[own] = key
         things[key] = fleet
     for run in project["runs"]:
-        things[Key("run", run["id"])] = run
+        key = Key("run", run["id"])
+        for number, job in enumerate(run.pop("jobs")):
+            things[own := Key("job", f"{run['id']} {number}")] = job
+            within[own] = key
+        things[key] = run
     for event in project["events"]:
         things[Key("event", event["id"])] = event
     fleets = [fleet["name"] for fleet in project["fleets"]]
@@ -130,13 +154,10 @@ def _add(
         things[Key("router", run_id)] = router
 
 
-@dataclass
-class Slip:
+class Slip(NamedTuple):
     """A slip in a record: the record as it is sent, and what was done to it."""
 
     text: str
-    alone: str
-    """The same without what comes apart from it: jobs."""
     what: str
 
 
@@ -151,6 +172,7 @@ class Crowd:
         now: What time it is.
         seconds: How long it has been asked by now.
         wanted: The placements that were asked for with the list, at the last time.
+        planned: How many of the slips were in what was planned and followed.
     """
 
     def __init__(self, version: str) -> None:
@@ -161,29 +183,43 @@ class Crowd:
         self._fleets = self._newest("fleet", "created_at")
         self._runs = self._newest("run", "submitted_at")
         self._by_name = {
-            (key.kind, thing["run_spec"]["run_name"]): key
-            for key, thing in self._things.items()
-            if key.kind == "run"
+            (key.kind, self.name(key)): key for key in self._things if key.kind in CONFIGURED
         }
         self._members: dict[Key, list[Key]] = {}
         for own, above in self._records.within.items():
-            if own.kind == "instance":
+            if own.kind in _MEMBERS.values():
                 self._members.setdefault(above, []).append(own)
         self._polls = 0
         self._slips: dict[Key, Slip | None] = {}
         self._chosen: set[Key] = set()
         self._seed = ""
-        self._events: list[Key] = self._records.events[: -6 * _NEW_EVENTS]
+        self._events: list[Key] = self._records.events[: -POLLS * _NEW_EVENTS]
         self.tried: dict[tuple[int, Key], str] = {}
         self._lost: set[Key] = set()
         self.now = self._records.now + timedelta(minutes=10)
         self.seconds = 0.0
         self.wanted: list[Key] = []
+        self.planned = 0
 
     def _newest(self, kind: str, time: str) -> list[Key]:
         """The records of a kind in the order of pages."""
         keys = sorted(key for key in self._things if key.kind == kind)
         return sorted(keys, key=lambda key: self._things[key][time], reverse=True)
+
+    def name(self, key: Key) -> str:
+        """What a run or a fleet is called where it has no slip."""
+        thing = self._things[key]
+        name: str = thing["run_spec"]["run_name"] if key.kind == "run" else thing["name"]
+        return name
+
+    @property
+    def slipped(self) -> Mapping[Key, str]:
+        """The records that had a slip at the last poll, and what was done to them."""
+        return {
+            key: slip.what
+            for key, slip in self._slips.items()
+            if slip is not None and (self._polls, key) in self.tried
+        }
 
     def next_poll(
         self,
@@ -197,7 +233,7 @@ class Crowd:
 
         Args:
             seed: Where chance comes from.
-            share: The share of records that have one.
+            share: The share of runs, fleets and events that have any.
             only: Those of all polls that have one; all that chance has chosen without it.
             full: Whether everything will be read again.
         """
@@ -212,10 +248,25 @@ class Crowd:
             key
             for key in self._things
             if (only is None or (self._polls, key) in only)
-            and crc32(f"{seed} {self._polls} {key.id} {key.kind}".encode()) < share * 2**32
+            and self._chance(seed, self._family(key)) < share
+            and self._chance(seed, key, "alone") < _OF_FAMILY
         }
         self._seed = seed
         self._lost |= self._chosen - {*self._records.events[told:]}
+
+    def _chance(self, *what: object) -> float:
+        """A number of the poll at hand, by which chance chooses: it hangs on nothing else."""
+        return crc32(" ".join(map(str, (self._polls, *what))).encode()) / 2**32
+
+    def _family(self, key: Key) -> Key:
+        """The fleet or the run that a record belongs to, or the record itself."""
+        while (above := self._above(key)) is not None:
+            key = above
+        return key
+
+    def _above(self, key: Key) -> Key | None:
+        """What a record comes with; older servers tell nothing of routers, and services do."""
+        return Key("run", key.id) if key.kind == "router" else self._records.within.get(key)
 
     def _slip(self, key: Key) -> Slip | None:
         """The slip in a record; None where nothing came of it."""
@@ -226,25 +277,26 @@ class Crowd:
     def _new_slip(self, key: Key) -> Slip | None:
         right = self._right[key]
         chance = random.Random(f"{self._seed} {self._polls} {key.id} {key.kind}")
-        thing, what = slipped(msgspec.json.decode(right), chance)
-        text = json.dumps(thing)
+        thing = msgspec.json.decode(right)
+        part = CONFIGURED.get(key.kind)
+        if part is not None and chance.random() < _IN_CONFIGURATION:
+            thing[part], what = slipped(thing[part], chance)
+            what = f"{part}.{what}"
+        else:
+            thing, what = slipped(thing, chance)
+        text = _written_as(thing)
         if text == right or _elsewhere(thing, self._things[key]):
             return None
-        if key.kind == "run" and isinstance(thing, dict) and "jobs" in thing:
-            return Slip(text, json.dumps({**thing, "jobs": []}), what)
-        return Slip(text, text, what)
+        return Slip(text, what)
 
     def clean(self, key: Key) -> bool:
         """Whether a record was read without a slip, and so was what it comes with.
 
-        Events are read once, all else is with each full reading.
+        Events are read once, all else is with each full reading. A run comes with its jobs.
         """
-        own: Key | None = key
-        while own is not None:
-            if own in self._lost:
-                return False
-            own = Key("run", own.id) if own.kind == "router" else self._records.within.get(own)
-        return True
+        with_it = self._members.get(key, ()) if key.kind == "run" else ()
+        above = self._above(key)
+        return self._lost.isdisjoint((key, *with_it)) and (above is None or self.clean(above))
 
     @property
     def events(self) -> list[Key]:
@@ -274,7 +326,7 @@ class Crowd:
                 return json.dumps({"project_id": str(UUID(int=1)), "project_name": "main"})
             case "fleets/list":
                 page = self._page(self._fleets, "created_at", query, "prev_created_at", "prev_id")
-                return _listed(map(self._fleet, page))
+                return _listed(map(self._text, page))
             case "runs/list":
                 runs = [
                     key
@@ -286,10 +338,20 @@ class Crowd:
             case "events/list":
                 return _listed(map(self._text, self._events_of(query)))
             case "fleets/get":
-                key = Key("fleet", query.get("id", ""))
-                return self._fleet(key) if key in self._things else None
+                named = self._by_name.get(("fleet", query.get("name", "")))
+                key = named or Key("fleet", query.get("id", ""))
+                return self._text(key) if key in self._things else None
             case "instances/get":
                 return self._found(Key("instance", query["id"]))
+            case "runs/get_plan":
+                jobs = {"job_spec": {"replica_group": "0"}, "offers": [OFFER], "total_offers": 1}
+                spec = query["run_spec"]
+                return json.dumps(
+                    {"action": "update", "effective_run_spec": spec, "job_plans": [jobs]}
+                )
+            case "fleets/get_plan":
+                spec = query["spec"]
+                return json.dumps({"action": "update", "effective_spec": spec, "offers": [OFFER]})
             case "runs/get":
                 named = self._by_name.get(("run", query.get("run_name", "")))
                 return self._found(named or Key("run", query.get("id", "")))
@@ -333,12 +395,12 @@ class Crowd:
                 return last_id is not None and key.id != last_id and (key.id < last_id) is ascending
 
             keys = [key for key in keys if is_after(key)]
-        return keys[: query["limit"]]
+        return keys[: query.get("limit", 100)]
 
     def _events_of(self, query: Mapping[str, Any]) -> list[Key]:
         keys = self._events if query.get("ascending") else self._events[::-1]
-        for kind in ("job", "instance"):
-            wanted = query.get(f"target_{kind}s")
+        for kind in ("target_jobs", "target_instances", "within_runs"):
+            wanted = query.get(kind)
             if wanted is not None:
                 keys = [
                     key
@@ -357,19 +419,17 @@ class Crowd:
         text = self._text(key)
         return self._right[key] if text == "null" else text
 
-    def _fleet(self, key: Key) -> str:
-        """A fleet with its instances."""
-        text = self._text(key)
-        if not text.startswith("{") or text == "{}":
-            return text
-        return f'{text[:-1]}, "instances": {_listed(map(self._text, self._members.get(key, ())))}}}'
-
     def _text(self, key: Key, *, alone: bool = False) -> str:
+        """A record: a fleet with its instances, a run with its jobs unless it is alone."""
         slip = self._slip(key) if key in self._chosen else None
-        if slip is None:
-            return _alone(self._version)[key] if alone and key.kind == "run" else self._right[key]
-        self.tried[self._polls, key] = slip.what
-        return slip.alone if alone else slip.text
+        text = self._right[key] if slip is None else slip.text
+        if slip is not None:
+            self.tried[self._polls, key] = slip.what
+        name = _MEMBERS.get(key.kind)
+        if name is None or not text.startswith("{") or text == "{}":
+            return text
+        members = () if alone else self._members.get(key, ())
+        return f'{text[:-1]}, "{name}s": {_listed(map(self._text, members))}}}'
 
 
 def _elsewhere(thing: Any, right: Mapping[str, Any]) -> bool:
@@ -383,18 +443,16 @@ def _listed(texts: Iterable[str]) -> str:
     return f"[{', '.join(texts)}]"
 
 
+def _written_as(thing: Any) -> str:
+    try:
+        return msgspec.json.encode(thing).decode()
+    except (UnicodeEncodeError, OverflowError):  # what is no text, and what is too long a number
+        return json.dumps(thing)
+
+
 @cache
 def _written(version: str) -> dict[Key, str]:
-    return {key: json.dumps(thing) for key, thing in records(version).things.items()}
-
-
-@cache
-def _alone(version: str) -> dict[Key, str]:
-    """Runs without their jobs."""
-    things = records(version).things
-    return {
-        key: json.dumps({**thing, "jobs": []}) for key, thing in things.items() if key.kind == "run"
-    }
+    return {key: _written_as(thing) for key, thing in records(version).things.items()}
 
 
 @cache

@@ -8,9 +8,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from dstack_api_client.analysis.distribution import distribution_of
 from dstack_api_client.analysis.fleet_facts import fleet_facts
-from dstack_api_client.analysis.rollout import rollout_of
 from dstack_api_client.analysis.since import Since
 from dstack_api_client.events.stream import event_of
 from dstack_api_client.feed.feed import Feed
@@ -38,8 +36,6 @@ def show(snapshot: Snapshot, feed: Feed, kinds: Iterable[str], now: datetime) ->
     events = [event_of(event) for event in feed.events]
     problems = problems_of(snapshot, now, since)
     for service in snapshot.services.values():
-        distribution_of(snapshot, service)
-        rollout_of(snapshot, service, since=since)
         _as_yaml(service.spec.get("configuration") or {})
     for fleet in snapshot.fleets.values():
         fleet_facts(fleet)
