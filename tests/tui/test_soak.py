@@ -15,14 +15,12 @@ from typing import Any
 
 import pytest
 from textual import events
-from textual.geometry import Region
 from textual.screen import Screen
 from textual.strip import Strip
 
 from dstack_api_client.feed.feed import Feed
-from dstack_fleets_tui.app import reading
 from dstack_fleets_tui.app.reading import _spare_the_collector
-from dstack_widgets.drawing import forgetting
+from tests.bench import soak as soaking
 from tests.bench.soak import soak
 from tests.builders import answers, routed_service
 from tests.builders.apps import GivenFeed, app_on, live
@@ -140,31 +138,14 @@ async def test_the_server_that_is_polled_piles_up_nothing(monkeypatch: pytest.Mo
         assert times <= 1_100, "one poll reads those of 400 events"
 
 
-async def test_what_was_drawn_long_ago_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Textual and Rich remember tens of thousands of results, which fill for hours."""
-    monkeypatch.setattr(reading, "FORGOTTEN_AFTER", 3)
-    feed = GivenFeed(live(routed_service.snapshot()))
-    app = app_on(feed)
-    async with app.run_test(size=SIZE) as pilot:
-        await filled(app)
-        for number in range(2_000):
-            Region(0, 0, number, 1).union(Region(number, 0, 1, 1))
-        held = Region.union.cache_info().currsize
-        assert held >= 2_000
-        for _ in range(3):
-            app.post_message(app.Read(live(routed_service.snapshot()), app.session.connection))
-        await until(lambda: Region.union.cache_info().currsize < held / 2, what="that it forgets")
-        await pilot.press("down")
-
-
-def test_all_that_fills_for_hours_is_forgotten() -> None:
-    names = {each.__qualname__ for each in forgetting.remembered()}
+def test_results_that_are_remembered_up_to_a_number_are_not_looked_at() -> None:
+    names = {each.__qualname__ for each in soaking.remembering()}
     assert names >= {
         "Segment._split_cells", "Region.union", "Region.intersection", "Region.shrink",
         "Region.grow", "Region.__contains__", "Scalar.resolve", "Color.blend", "Style._add",
     }  # fmt: skip
-    forgetting.forget_drawn()
-    assert {each.cache_info().currsize for each in forgetting.remembered()} == {0}
+    soaking.forget_results()
+    assert {each.cache_info().currsize for each in soaking.remembering()} == {0}
 
 
 @pytest.mark.slow

@@ -39,9 +39,6 @@ _TROUBLE = frozenset(
 #: Seconds between two looks at what is due of a replay.
 REPLAYED = 0.2
 
-#: Polls after which what was drawn is forgotten: about half an hour.
-FORGOTTEN_AFTER = 1_000
-
 
 def _spare_the_collector(*, again: bool) -> None:
     """Keeps the garbage collector from walking through a full load at every key press.
@@ -80,7 +77,6 @@ class ReadingApp(TerminalApp):
         self._open_source = given.open_source
         self._trouble = Trouble(self)
         self._loaded = False
-        self._drawn = 0
 
     def _connect(self) -> None:
         if isinstance(self.session.connection, ConfigError):
@@ -260,7 +256,6 @@ class ReadingApp(TerminalApp):
             if not self.screen_stack:
                 return
             self._show_title()
-            self._forget_drawn()
             self._notice_unreadable(update.snapshot)
             self._tell_of_clocks(session)
         if update.health.state in _TROUBLE and not self.several:
@@ -273,15 +268,6 @@ class ReadingApp(TerminalApp):
         if screen is not None and screen.shows(session):
             screen.show()
             screen.focus_on()
-
-    def _forget_drawn(self) -> None:
-        """Forgets now and then what was drawn: it would fill the memory for hours."""
-        self._drawn += 1
-        if self._drawn >= FORGOTTEN_AFTER:
-            from dstack_widgets.drawing.forgetting import forget_drawn
-
-            self._drawn = 0
-            forget_drawn()
 
     def _follow(self, session: Session, update: Update) -> None:
         """Has trends go on, and begin before the dashboard did."""
