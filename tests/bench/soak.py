@@ -1,8 +1,8 @@
 """Hours of polls at speed: what the dashboard holds at the end, beside what it held early on.
 
 Runs, instances, fleets and events come and go, the connection is lost now and then, and somebody
-goes through the screens. It is measured twice on the same screens at rest: after the first fifth of the
-polls and at the end. More than a twentieth more memory at the end fails the run.
+goes through the screens. It is measured twice on the same screens at rest: after the first fifth of
+the polls and at the end. More than a twentieth more memory at the end fails the run.
 
 What functions remember of their results up to a number is not looked at: it is emptied before each
 look, since Textual and Rich have so many such caches that they fill for hours (pieces of lines up
