@@ -1,9 +1,9 @@
 """Hours of polls at speed: what the dashboard holds at the end, beside what it held early on.
 
 Runs, instances, fleets and events come and go, the connection is lost now and then, and somebody
-goes through the screens. It is measured three times on the same screens at rest: after the first fifth
-of the polls, after half of them, and at the end. It fails where what Python has allocated is a
-twentieth more at the end than after a fifth, or the memory of the process than after half: free
+goes through the screens. It is measured three times on the same screens at rest: after the first
+fifth of the polls, after half of them, and at the end. It fails where what Python has allocated is
+a twentieth more at the end than after a fifth, or the memory of the process than after half: free
 pieces between what is used add up for some hours before they are used again.
 
 What functions remember of their results up to a number is not looked at: it is emptied before each
