@@ -31,7 +31,11 @@ _HOSTS = ("configuration", "ssh_config", "hosts")
 #: What is below these has names that somebody chose.
 _CHOSEN = "tags"
 
-_VALUE = r"""["']?(?P<secret>(?!--)[^\s"'`;|&<>,]+)"""
+#: One in quotes goes on to where they end, spaces and all.
+_VALUE = (
+    r"""["']?(?P<secret>(?!--)"""
+    r"""(?:(?<=")(?:[^"\\\n]|\\.)+|(?<=')[^'\n]+|[^\s"'`;|&<>,]+))"""
+)
 #: Between a flag and its value; a command may go on in the next line.
 _BETWEEN = r"(?:=|(?:\\?\s)+)"
 _WORDS = (
@@ -63,6 +67,8 @@ _PATTERNS = tuple(
         rf"(?<!\w)bearer\s+{_VALUE}",
         # curl -u user:X
         r"(?<!\S)(?:-u|--user)(?:=|\s+)[\"']?[^\s:\"']+:(?P<secret>[^\s\"']+)",
+        r"(?<!\S)(?:-u|--user)(?:=|\s+)\"[^\s:\"]+:(?P<secret>[^\"\n]+)",
+        r"(?<!\S)(?:-u|--user)(?:=|\s+)'[^\s:']+:(?P<secret>[^'\n]+)",
         # docker login -p X, sshpass -p X, redis-cli -a X, mysql -pX, wandb login X
         rf"\blogin\s(?:[^\n;|&]{{0,200}}\s)?-p\s*{_VALUE}",
         rf"\bsshpass\s+-p\s*{_VALUE}",
@@ -72,7 +78,7 @@ _PATTERNS = tuple(
         # aws configure set aws_secret_access_key X
         rf"\bconfigure\s+set\s+\S*(?:secret_access_key|session_token)\s+{_VALUE}",
         # echo X | docker login --password-stdin
-        rf"\becho\s+(?:-n\s+)?{_VALUE}\s*\|[^\n;]{{0,200}}--password-stdin",
+        rf"\becho\s+(?:-n\s+)?{_VALUE}[\"']?\s*\|[^\n;]{{0,200}}--password-stdin",
         # https://user:X@host, https://X@host; not ssh://git@host
         r"://[^/\s:@\"']*:(?P<secret>[^/\s@\"']+)@",
         r"(?<!ssh)://(?P<secret>[^/\s:@\"']+)@",

@@ -245,3 +245,26 @@ def test_a_value_that_is_empty_or_says_nothing_is_none() -> None:
     for value in ([], {}, {"privileged": False}):
         assert shown(("configuration", "docker"), value, {}) == "none"
     assert shown(("configuration", "privileged"), False, {}) == "false"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("x --password 'my pass 7' --port 1", f"x --password '{MASK}' --port 1"),
+        ('PGPASSWORD="pg pass 5" psql', f'PGPASSWORD="{MASK}" psql'),
+        ('--secret="se cret 8" -x', f'--secret="{MASK}" -x'),
+        ("export OPENAI_API_KEY='oa key 11' && run", f"export OPENAI_API_KEY='{MASK}' && run"),
+        (r'--password "it\'s \"my\" pass" -p 8', f'--password "{MASK}" -p 8'),
+        ('curl -u "bob:my pass" http://x', f'curl -u "bob:{MASK}" http://x'),
+        ("curl -u 'bob:my pass' x", f"curl -u 'bob:{MASK}' x"),
+        ('echo "my pass" | docker login --password-stdin',
+         f'echo "{MASK}" | docker login --password-stdin'),
+        ('"api_key": "X y", "port": 8', f'"api_key": "{MASK}", "port": 8'),
+        ("--api-key 'without an end", f"--api-key '{MASK}"),
+        ('--token "$TOKEN" --token "" --port 8', '--token "$TOKEN" --token "" --port 8'),
+        ("bash -c 'run --password abc; sleep 5'", f"bash -c 'run --password {MASK}; sleep 5'"),
+    ],
+)  # fmt: skip
+def test_a_secret_in_quotes_is_masked_to_where_they_end(text: str, shown: str) -> None:
+    assert masked(text) == shown
+    assert unmasked(shown, [text]) == text
