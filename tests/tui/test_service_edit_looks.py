@@ -22,6 +22,7 @@ from tests.builders.service_edits import edit, group
 from tests.builders.service_plans import plan_of, replica
 from tests.builders.snapshots import NOW
 from tests.pictures import sized
+from tests.screens import screen_text
 from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("frozen")
@@ -92,3 +93,13 @@ async def test_apply(pictures, monkeypatch) -> None:
         for size in SIZES:
             await pilot.resize_terminal(*size)
             await pictures.take(pilot, sized(size))
+
+
+async def test_the_editor_says_which_replicas_a_rolling_deployment_replaces() -> None:
+    rolled = EDIT.with_values({("configuration", "image"): "acme/new"})
+    app = app_on(GivenFeed(live(SHOT)))
+    async with app.run_test(size=SIZES[2]):
+        await until(lambda: app.snapshot is not None)
+        await app.push_screen(EditScreen("chat", routed_service.RUN, rolled))
+        await until(lambda: "replace " in screen_text(app), what="what is replaced")
+        assert "stay " not in screen_text(app).split("replace ")[1]

@@ -1,3 +1,3 @@
 """The plan of an edit, and sending it."""
 
-__all__ = ["applying", "planning"]
+__all__ = ["applying", "planning", "surging"]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from textual.content import Content
 
 from dstack_api_client.edits.base.base import Base, read_service
+from dstack_api_client.edits.base.difference import difference
 from dstack_api_client.edits.outlook import dryrun
 from dstack_api_client.edits.perform import undoing
+from dstack_api_client.edits.plan import surging
 from dstack_api_client.edits.plan.planning import Plan, make_plan
 from dstack_api_client.edits.service import checks, texts
 from dstack_api_client.edits.service.checks import FieldName, Problem
@@ -83,7 +86,11 @@ class EditScreen(EditorScreen[ServiceEdit]):
 
     def _outlook(self, edit: ServiceEdit, snapshot: Snapshot) -> Sequence[Content]:
         found = dryrun.dry_run_here(edit, snapshot)
-        return outlook.whole(found, self.fleets_app.glyphs) if found is not None else ()
+        if found is None:
+            return ()
+        changed = difference(edit.base.spec, edit.spec, "service", edit.capabilities)
+        found = replace(found, surges=surging.surges(edit, snapshot, changed))
+        return outlook.whole(found, self.fleets_app.glyphs)
 
     def _ended(self, snapshot: Snapshot) -> str | None:
         service = snapshot.services.get(self.key)
