@@ -60,6 +60,7 @@ ONLY_IF_NAMED = True
 FLAT = 0.05
 #: What `functools.lru_cache` makes of a function.
 _CACHED = functools._lru_cache_wrapper
+_WRAPPED = (classmethod, staticmethod)
 #: Polls between two things that somebody does.
 _EVERY = 12
 _TURNS = 10
@@ -83,7 +84,7 @@ def remembering() -> Iterator[Any]:
             members = list(vars(found).values()) if isinstance(found, type) else [found]
             for member in members:
                 called = member.fget if isinstance(member, property) else member
-                called = getattr(called, "__func__", called)
+                called = called.__func__ if isinstance(called, _WRAPPED) else called
                 if isinstance(called, _CACHED) and called.cache_parameters()["maxsize"] is not None:
                     yield called
 

@@ -16,8 +16,9 @@ _SEQUENCE = re.compile(
     r"|\x1b\[(?P<style>[0-9;]*)m"
     r"|\x1b\[[0-9;?<=>]*[A-Za-z]"
     r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"
-    r"|(?P<text>[^\x1b\n]+)"
+    r"|(?P<text>[^\x1b\n\x07]+)"
     r"|(?P<newline>\n)"
+    r"|\x07"  # the bell
 )
 
 
