@@ -11,6 +11,7 @@ from dstack_api_client.problems.watch import ProblemWatch, problems_of
 from tests.builders.projects import NOW, ago, chat, event, group, replica, router, worker
 
 LOST = Attempt(ago(hours=5), "instance_unreachable", "", ago(minutes=2), 0)
+SCALED = Attempt(ago(hours=5), "scaled_down", "", ago(hours=1), 0)
 ROUTED = [group("0"), group("router", router="smg")]
 
 
@@ -39,8 +40,9 @@ def test_each_state_is_told_once() -> None:
     [
         [again(), replica(1)],
         [replica(0, "gpu", "pulling", ready=False, submitted_at=ago(minutes=1))],
+        [again(earlier=(SCALED,))],
     ],
-    ids=["another serves", "it came from zero"],
+    ids=["another serves", "it came from zero", "it came from zero again"],
 )
 def test_it_serves_or_starts(replicas: list[Replica]) -> None:
     assert problems_of(chat(*replicas), NOW) == ()
