@@ -348,6 +348,14 @@ def test_while_its_retry_holds_a_replica_waits() -> None:
     assert [warning.key for warning in warned(unknown, project(2))] == ["pending"]
 
 
+def test_a_retry_longer_than_time_is_over_at_no_time() -> None:
+    retry = {"on_events": None, "duration": 10**12}
+    (waits,) = warned(begun(retry=retry).with_replicas("0", 3), project(2))
+    assert waits.line.endswith(
+        "Once its `retry` is over, a replica that can't start ends the whole service."
+    )
+
+
 def test_a_retry_that_is_not_for_errors_is_a_danger_where_there_is_room() -> None:
     retry = {"on_events": ["no-capacity"], "duration": 7 * 86400}
     (failing,) = warned(begun(retry=retry).with_replicas("0", 3), project(3))

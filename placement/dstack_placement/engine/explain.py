@@ -145,16 +145,10 @@ class Skipped:
         return count
 
 
-def passed_over(board: Board, counts: Iterable[LaneCount], group: str) -> tuple[str, bool]:
-    """Why lanes take no further replica of a group, and whether room or a cooldown is a reason."""
-    parts = []
-    lacking = False
-    for count in counts:
-        block = board.block(count, group)
-        if block is not None:
-            parts.append(blocked(board, count, block, group))
-            lacking = lacking or block is not Block.MAXIMUM
-    return joined(parts), lacking
+def passed_over(board: Board, counts: Iterable[LaneCount], group: str) -> str:
+    """Why those lanes that take no further replica of a group take none, on one line."""
+    blocks = ((count, board.block(count, group)) for count in counts)
+    return joined(blocked(board, count, block, group) for count, block in blocks if block)
 
 
 def lane_why(board: Board, pool: Pool, count: LaneCount, *, wanted: int, coming: int) -> LaneWhy:

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import Enum
 
 from .board import Block, Board, LaneCount, Pool
-from .explain import Skipped, passed_over
+from .explain import Skipped
 from .model import Replica, Service
 from .stopping import next_out_of_date
 
@@ -182,12 +182,13 @@ def _fill_minimums(
         short = min(count.missing, len(queue))
         if short:
             group = next((r.group for r in queue if not board.groups[r.group].router), None)
-            cause, lacking = passed_over(board, [count], group or "")
-            if group is None or not lacking:  # a lane at its maximum has what it may have
+            full = Skipped(board, group or "")
+            full.next_of([count])
+            if group is None or not full.lacking:  # a lane at its maximum has what it may have
                 continue
             least = count.lane.min_replicas
             for nth in range(least - count.missing + 1, least - count.missing + 1 + short):
-                fallen.append((f"baseline {nth} of {least}: {cause}", cause))
+                fallen.append((f"baseline {nth} of {least}: {full.cause}", full.cause))
 
 
 def _fill_by_priority(

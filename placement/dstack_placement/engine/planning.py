@@ -307,7 +307,7 @@ def _explain_drained(board: Board, rows: dict[str, ReplicaPlan]) -> None:
         elif replica.group in board.rolling:
             why = "the rolling deployment goes first"
         else:
-            blocked, _ = passed_over(board, pool.lanes, replica.group)
+            blocked = passed_over(board, pool.lanes, replica.group)
             why = blocked or "others start or stop first"
         rows[key] = replace(row, why=why)
 

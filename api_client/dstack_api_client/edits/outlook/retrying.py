@@ -61,10 +61,9 @@ class Retry:
 
     def lack_soon(self, now: datetime) -> str:
         """Why it does not hold for as long as a start may take, as `lack`."""
-        if self.seconds is None or self.since is None or not self._is_over(now + LONG_START):
+        if self.seconds is None or self._ends_at is None or not self._is_over(now + LONG_START):
             return ""
-        end = self.since + timedelta(seconds=self.seconds)
-        return f"its `retry` of {_in_words(self.seconds)} is over at {_moment(end)}"
+        return f"its `retry` of {_in_words(self.seconds)} is over at {_moment(self._ends_at)}"
 
     @property
     def lack_of_errors(self) -> str:
@@ -76,11 +75,11 @@ class Retry:
     @property
     def end(self) -> str:
         """What comes after it, a sentence; empty where that is not known."""
-        if self.seconds is None or self.since is None:
+        if self._ends_at is None:
             return ""
         return (
-            f"Its `retry` is over at {_moment(self.since + timedelta(seconds=self.seconds))}: a"
-            " replica that can't start then ends the whole service."
+            f"Its `retry` is over at {_moment(self._ends_at)}: a replica that can't start then ends"
+            " the whole service."
         )
 
     @property
@@ -88,10 +87,17 @@ class Retry:
         """The same where it is not known when it is over."""
         return "Once its `retry` is over, a replica that can't start ends the whole service."
 
-    def _is_over(self, now: datetime) -> bool:
+    @property
+    def _ends_at(self) -> datetime | None:
         if self.seconds is None or self.since is None:
-            return False
-        return now - self.since > timedelta(seconds=self.seconds)
+            return None
+        try:
+            return self.since + timedelta(seconds=self.seconds)
+        except OverflowError:  # after all years that a time can be of
+            return None
+
+    def _is_over(self, now: datetime) -> bool:
+        return self._ends_at is not None and now > self._ends_at
 
 
 def retry_of(edit: ServiceEdit) -> Retry:
